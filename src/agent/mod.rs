@@ -1,0 +1,1 @@
+//! The local GPU cloud: control API, supervisor, device slots, store and gateway.

@@ -1,0 +1,1 @@
+//! What is: the observed replicas and traffic of one endpoint.

@@ -1,0 +1,1 @@
+//! The durable, append-only record of versions and rollouts.

@@ -1,0 +1,1 @@
+//! The pure rollout core: limits, step, phases, preview.
