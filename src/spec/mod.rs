@@ -1,1 +1,21 @@
-//! Typed intent.
+//! Stage 2: typed intent. What people want, complete and valid, with no trace of HCL.
+//!
+//! In: decoded configuration without unknowns. Out: [`EndpointSpec`], [`VersionSpec`], [`DeploymentPolicy`].
+//! Each type is defined once: serde and schemars derive the ledger's JSON, the Terraform schema and the pages of
+//! the documentation from it. Validation returns every [`Problem`] at once. No async, no clock, no IO.
+
+mod endpoint;
+mod id;
+mod policy;
+mod problem;
+mod quantity;
+mod version;
+
+pub use endpoint::{EndpointSpec, LocalEndpoint};
+pub use id::{
+    CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,
+};
+pub use policy::{Batch, DeploymentPolicy, Drain, Rollback};
+pub use problem::{PathStep, Problem};
+pub use quantity::{CountOrPercent, InvalidQuantity, Percent, TimeSpan};
+pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};

@@ -1,0 +1,181 @@
+//! How one version is replaced by another.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CountOrPercent, Problem, TimeSpan};
+
+/// How a version is replaced: limits, pace, deadlines, what happens on failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeploymentPolicy {
+    /// Replicas above the desired number while the rollout runs: a count, or a percent that rounds up.
+    pub max_surge: CountOrPercent,
+    /// Replicas that may be missing while the rollout runs: a count, or a percent that rounds down.
+    pub max_unavailable: CountOrPercent,
+    /// Replaces replicas in batches, each of which bakes before the next one starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+    /// How long a replica must stay ready before it counts as available.
+    pub min_ready: TimeSpan,
+    /// Longest time without progress before the rollout has failed.
+    pub progress_deadline: TimeSpan,
+    /// Failed starts of the new version after which the rollout has failed.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_start_failures: u32,
+    /// What happens when a rollout fails.
+    pub rollback: Rollback,
+    /// How replicas leave.
+    pub drain: Drain,
+    /// Consents to moments in which no replica is ready, where the limits leave none.
+    pub allow_downtime: bool,
+}
+
+impl Default for DeploymentPolicy {
+    fn default() -> Self {
+        Self {
+            max_surge: CountOrPercent::Count(1),
+            max_unavailable: CountOrPercent::Count(0),
+            batch: None,
+            min_ready: TimeSpan::from_seconds(30),
+            progress_deadline: TimeSpan::from_seconds(600),
+            max_start_failures: 2,
+            rollback: Rollback::default(),
+            drain: Drain::default(),
+            allow_downtime: false,
+        }
+    }
+}
+
+/// Replaces replicas in batches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Replicas in a batch: a count, or a percent of the desired number that rounds up.
+    pub size: CountOrPercent,
+    /// How long each batch serves before the next one starts.
+    #[serde(default)]
+    pub bake: TimeSpan,
+}
+
+/// What happens when a rollout fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rollback {
+    /// Goes back to the prior version by itself. Otherwise a failed rollout stops where it is.
+    pub auto: bool,
+    /// Replicas that may be replaced at once on the way back: a count, or a percent that rounds up.
+    pub batch_size: CountOrPercent,
+    /// Longest time without progress on the way back.
+    pub deadline: TimeSpan,
+}
+
+impl Default for Rollback {
+    fn default() -> Self {
+        Self {
+            auto: true,
+            batch_size: CountOrPercent::Percent(super::Percent::ALL),
+            deadline: TimeSpan::from_seconds(600),
+        }
+    }
+}
+
+/// How replicas leave: no new requests, then time for those in flight, then the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// Longest wait for requests in flight.
+    pub timeout: TimeSpan,
+    /// Wait after routing has stopped, for connections that are already on their way.
+    pub unroute_delay: TimeSpan,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { timeout: TimeSpan::from_seconds(120), unroute_delay: TimeSpan::from_seconds(5) }
+    }
+}
+
+impl DeploymentPolicy {
+    /// Every problem that can be seen without knowing the number of replicas.
+    pub fn validate(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.max_surge.is_literal_zero() && self.max_unavailable.is_literal_zero() {
+            problems.push(
+                Problem::at(
+                    "max_surge",
+                    "No way to move",
+                    "With max_surge = 0 and max_unavailable = 0 no replica can ever be replaced. Allow one more \
+                     replica (max_surge = 1) or one fewer (max_unavailable = 1).",
+                )
+                .related_to("max_unavailable"),
+            );
+        }
+        if self.batch.as_ref().is_some_and(|batch| batch.size.is_literal_zero()) {
+            problems.push(Problem::at("batch.size", "Empty batch", "A batch holds at least one replica."));
+        }
+        if self.rollback.batch_size.is_literal_zero() {
+            problems.push(Problem::at(
+                "rollback.batch_size",
+                "Empty batch",
+                "A batch holds at least one replica.",
+            ));
+        }
+        if self.max_start_failures == 0 {
+            problems.push(Problem::at("max_start_failures", "Out of range", "At least 1."));
+        }
+        for (path, deadline) in
+            [("progress_deadline", self.progress_deadline), ("rollback.deadline", self.rollback.deadline)]
+        {
+            if deadline <= self.min_ready {
+                problems.push(
+                    Problem::at(
+                        path,
+                        "Deadline too short",
+                        format!(
+                            "{deadline} is not longer than min_ready, which is {}: no replica could become \
+                             available in time.",
+                            self.min_ready
+                        ),
+                    )
+                    .related_to("min_ready"),
+                );
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(json: serde_json::Value) -> Vec<String> {
+        let policy: DeploymentPolicy = serde_json::from_value(json).unwrap();
+        policy
+            .validate()
+            .iter()
+            .map(|problem| problem.to_string().split(": ").next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn the_default_policy_is_valid() {
+        assert_eq!(DeploymentPolicy::default().validate(), []);
+    }
+
+    #[test]
+    fn policies_that_cannot_move_are_refused() {
+        assert_eq!(paths(serde_json::json!({ "max_surge": 0, "max_unavailable": "0%" })), ["max_surge"]);
+        assert_eq!(
+            paths(serde_json::json!({ "batch": { "size": 0 }, "rollback": { "batch_size": "0%" } })),
+            ["batch.size", "rollback.batch_size"]
+        );
+        assert_eq!(paths(serde_json::json!({ "progress_deadline": "30s" })), ["progress_deadline"]);
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_rather_than_ignored() {
+        assert!(serde_json::from_str::<DeploymentPolicy>(r#"{ "max_surg": 1 }"#).is_err());
+    }
+}
