@@ -1,1 +1,27 @@
-//! The pure rollout core: limits, step, phases, preview.
+//! Stages 5 and 6: the rollout, decided. Pure: no async, no clock, no IO, no randomness.
+//!
+//! In: what is ([`Fleet`](crate::fleet::Fleet)), what is wanted, the policy, what is remembered ([`Record`]) and the
+//! time. Out: the next [`Decision`]. Preview, apply, resume, rollback and simulation all call the same [`step`].
+//!
+//! Invariants: replicas that hold devices never exceed `desired + max_surge` by our doing, draining ones included;
+//! no stop leaves fewer than `desired - max_unavailable` ready; both hold whichever subset of a decision is carried out.
+
+mod bound;
+mod census;
+mod failure;
+mod limits;
+mod pace;
+mod phase;
+mod preview;
+mod record;
+mod simulate;
+mod step;
+
+pub use bound::bound_seconds;
+pub use failure::fail;
+pub use limits::{Limits, LimitsError};
+pub use phase::Phase;
+pub use preview::{Preview, preview};
+pub use record::{BatchProgress, Failure, FailureClass, PendingStart, Progress, Record, Side};
+pub use simulate::{Distribution, Outcome, PlayedStep, Simulation, SimulationError, simulate};
+pub use step::{Accounting, Action, Budget, Decision, Input, VISIBILITY_MAX, step};

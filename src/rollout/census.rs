@@ -1,0 +1,151 @@
+//! Counts of one observation, seen from the version that is wanted.
+
+use jiff::Timestamp;
+
+use super::record::Record;
+use super::step::Accounting;
+use crate::fleet::{Fleet, Replica, ReplicaState};
+use crate::spec::{ReplicaId, TimeSpan, VersionNumber};
+
+/// The replicas of one observation, sorted into the groups that a step decides over.
+#[derive(Debug, Default)]
+pub(super) struct Census<'a> {
+    /// Hold devices, or may hold them, starts that are not visible yet included.
+    pub occupied: u32,
+    /// Of the wanted version, not leaving: what exists towards the goal, pending starts included.
+    pub wanted: u32,
+    /// Wanted and past `min_ready`.
+    pub wanted_available: u32,
+    /// Wanted and ready, available ones included.
+    pub wanted_ready: u32,
+    /// Wanted and holding devices.
+    pub wanted_allocated: u32,
+    /// Wanted and waiting for devices.
+    pub wanted_unallocated: u32,
+    /// Wanted, not leaving, as they are.
+    pub wanted_replicas: Vec<&'a Replica>,
+    /// Of other versions, on their way up.
+    pub unwanted_starting: Vec<&'a Replica>,
+    /// Of other versions, failed.
+    pub unwanted_unhealthy: Vec<&'a Replica>,
+    /// Of other versions, serving.
+    pub unwanted_ready: Vec<&'a Replica>,
+    /// Of other versions, in a state that nobody knows.
+    pub unwanted_unknown: Vec<&'a Replica>,
+    /// On their way out.
+    pub leaving: u32,
+    /// Sum of rungs climbed by wanted replicas.
+    pub rungs: u64,
+}
+
+impl<'a> Census<'a> {
+    pub fn take(
+        fleet: &'a Fleet,
+        wanted: VersionNumber,
+        min_ready: TimeSpan,
+        pending: u32,
+        accounting: Accounting,
+    ) -> Self {
+        let mut census = Self { occupied: pending, wanted: pending, ..Self::default() };
+        for replica in &fleet.replicas {
+            census.count(replica, wanted, min_ready, fleet.observed_at, accounting);
+        }
+        census
+    }
+
+    /// Everything that is neither wanted nor gone.
+    pub fn unwanted(&self) -> u32 {
+        count(&self.unwanted_starting)
+            + count(&self.unwanted_unhealthy)
+            + count(&self.unwanted_ready)
+            + count(&self.unwanted_unknown)
+    }
+
+    fn count(
+        &mut self,
+        replica: &'a Replica,
+        wanted: VersionNumber,
+        min_ready: TimeSpan,
+        observed_at: Timestamp,
+        accounting: Accounting,
+    ) {
+        let state = replica.state;
+        if state.is_occupied() && !(state.is_leaving() && accounting == Accounting::Kubernetes) {
+            self.occupied += 1;
+        }
+        if state.is_leaving() {
+            self.leaving += 1;
+        } else if !state.is_occupied() {
+            // Gone: nothing left to count.
+        } else if replica.version == wanted {
+            self.count_wanted(replica, min_ready, observed_at);
+        } else if state.is_starting() {
+            self.unwanted_starting.push(replica);
+        } else if state.is_ready() {
+            self.unwanted_ready.push(replica);
+        } else if state == ReplicaState::Unhealthy {
+            self.unwanted_unhealthy.push(replica);
+        } else {
+            self.unwanted_unknown.push(replica);
+        }
+    }
+
+    fn count_wanted(&mut self, replica: &'a Replica, min_ready: TimeSpan, observed_at: Timestamp) {
+        self.wanted += 1;
+        self.wanted_replicas.push(replica);
+        match replica.state {
+            ReplicaState::Requested => self.wanted_unallocated += 1,
+            ReplicaState::Unknown => {}
+            _ => self.wanted_allocated += 1,
+        }
+        let available = is_available(replica, min_ready, observed_at);
+        self.wanted_ready += u32::from(replica.state.is_ready());
+        self.wanted_available += u32::from(available);
+        self.rungs += if available { rung(ReplicaState::Available) } else { rung(replica.state) };
+    }
+}
+
+/// Ready for at least `min_ready`, by the cloud's clock.
+pub(super) fn is_available(replica: &Replica, min_ready: TimeSpan, observed_at: Timestamp) -> bool {
+    match replica.state {
+        ReplicaState::Available => true,
+        ReplicaState::Ready if min_ready == TimeSpan::ZERO => true,
+        ReplicaState::Ready => replica
+            .ready_since
+            .is_some_and(|since| observed_at.duration_since(since).unsigned_abs() >= min_ready.as_duration()),
+        _ => false,
+    }
+}
+
+/// Starts that were ordered, are not visible in the fleet, and are young enough to appear yet.
+pub(super) fn still_pending(
+    record: &Record,
+    fleet: &Fleet,
+    now: Timestamp,
+    id_of: impl Fn(u32) -> ReplicaId,
+) -> Vec<super::record::PendingStart> {
+    let visible = |ordinal| {
+        let id = id_of(ordinal);
+        fleet.replicas.iter().any(|replica| replica.id == id)
+    };
+    let young =
+        |at: Timestamp| now.duration_since(at).unsigned_abs() < super::step::VISIBILITY_MAX.as_duration();
+    record.pending.iter().filter(|start| young(start.at) && !visible(start.ordinal)).copied().collect()
+}
+
+fn rung(state: ReplicaState) -> u64 {
+    match state {
+        ReplicaState::Requested => 1,
+        ReplicaState::Allocated => 2,
+        ReplicaState::Starting => 3,
+        ReplicaState::Loaded => 4,
+        ReplicaState::Warmed => 5,
+        ReplicaState::Ready => 6,
+        ReplicaState::Available => 7,
+        _ => 0,
+    }
+}
+
+pub(super) fn count<T>(items: &[T]) -> u32 {
+    items.len().try_into().unwrap_or(u32::MAX)
+}

@@ -1,0 +1,137 @@
+//! When a rollout has failed, and what follows: one way back, then standstill.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::Phase;
+use super::census::{Census, count};
+use super::pace::add;
+use super::record::{BatchProgress, Failure, FailureClass, Progress, Record};
+use crate::fleet::ReplicaState;
+
+/// Takes note of new marks and of replicas that stopped being ready.
+pub(super) fn note_progress(record: &mut Record, census: &Census<'_>, now: Timestamp) {
+    let unwanted = census.unwanted() + census.leaving;
+    let progress = &mut record.progress;
+    if census.rungs > progress.rungs || unwanted < progress.unwanted {
+        progress.rungs = progress.rungs.max(census.rungs);
+        progress.unwanted = progress.unwanted.min(unwanted);
+        progress.at = now;
+    }
+    for replica in &census.wanted_replicas {
+        if replica.state.is_ready() {
+            record.seen_ready.insert(replica.id.clone());
+        } else if replica.state == ReplicaState::Unhealthy && record.seen_ready.remove(&replica.id) {
+            record.flaps += 1;
+        }
+    }
+}
+
+/// Decides whether the rollout has failed; turns it back or ends it then. Says whether it did.
+pub(super) fn judge(
+    record: &mut Record,
+    census: &Census<'_>,
+    now: Timestamp,
+    reasons: &mut Vec<String>,
+) -> bool {
+    let Some((class, reason)) = start_failure(record, census)
+        .or_else(|| flapping(record))
+        .or_else(|| standstill(record, census, now))
+    else {
+        return false;
+    };
+    fail(record, class, reason, now, reasons);
+    true
+}
+
+/// Ends the way forward: back to the prior version if there is one and the policy says so, else standstill.
+pub fn fail(
+    record: &mut Record,
+    class: FailureClass,
+    reason: String,
+    now: Timestamp,
+    reasons: &mut Vec<String>,
+) {
+    reasons.push(reason.clone());
+    if record.is_rolling_back() {
+        record.phase = Phase::RollbackFailed;
+        reasons.push("going back failed too: nothing more is stopped".to_owned());
+        return;
+    }
+    record.failure = Some(Failure { class, reason, at: now });
+    match record.from {
+        None => record.phase = Phase::Failed,
+        Some(_) if !record.policy.rollback.auto => record.phase = Phase::Frozen,
+        Some(from) => {
+            reasons.push(format!("going back to {}", from.version));
+            record.phase = Phase::RollingBack;
+            record.batch = BatchProgress::default();
+            record.progress = Progress { rungs: 0, unwanted: u32::MAX, at: now };
+            record.seen_ready = BTreeSet::new();
+            record.flaps = 0;
+        }
+    }
+}
+
+/// When the rollout has failed unless it makes progress. A batch that bakes cannot stall.
+pub(super) fn deadline(record: &Record) -> Option<Timestamp> {
+    if record.batch.baking_since.is_some() {
+        return None;
+    }
+    let policy = &record.policy;
+    let span = if record.is_rolling_back() { policy.rollback.deadline } else { policy.progress_deadline };
+    Some(add(record.progress.at, span.as_duration()))
+}
+
+fn start_failure(record: &Record, census: &Census<'_>) -> Option<(FailureClass, String)> {
+    let failing = census.wanted_replicas.iter().filter(|replica| replica.start_failures > 0);
+    let failures: u32 = failing.clone().map(|replica| replica.start_failures).sum();
+    if failures < record.policy.max_start_failures {
+        return None;
+    }
+    let reason = failing
+        .filter_map(|replica| replica.reason.as_deref())
+        .next_back()
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
+    let times = if failures == 1 { "once".to_owned() } else { format!("{failures} times") };
+    Some((
+        FailureClass::Start,
+        format!("replicas of {} failed to start {times}{reason}", record.wanted().version),
+    ))
+}
+
+fn flapping(record: &Record) -> Option<(FailureClass, String)> {
+    let flaps = record.flaps;
+    (flaps >= record.policy.max_start_failures.max(2)).then(|| {
+        let version = record.wanted().version;
+        (
+            FailureClass::Health,
+            format!("replicas of {version} became unhealthy {flaps} times after being ready"),
+        )
+    })
+}
+
+fn standstill(record: &Record, census: &Census<'_>, now: Timestamp) -> Option<(FailureClass, String)> {
+    if deadline(record).is_none_or(|deadline| now < deadline) {
+        return None;
+    }
+    let version = record.wanted().version;
+    let span = if record.is_rolling_back() {
+        record.policy.rollback.deadline
+    } else {
+        record.policy.progress_deadline
+    };
+    let not_ready: Vec<_> =
+        census.wanted_replicas.iter().filter(|replica| !replica.state.is_ready()).collect();
+    let reason = not_ready.iter().find_map(|replica| replica.reason.as_deref());
+    let class = if census.wanted_unallocated > 0 { FailureClass::Capacity } else { FailureClass::Stalled };
+    let what = if not_ready.is_empty() {
+        format!("{} replicas are still leaving", census.leaving + census.unwanted())
+    } else {
+        format!("{} replicas of {version} are not ready", count(&not_ready))
+    };
+    let because = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    Some((class, format!("no progress for {span}: {what}{because}")))
+}

@@ -1,0 +1,101 @@
+//! Batches and bake: how far a rollout may have come by now.
+
+use jiff::Timestamp;
+
+use super::census::{Census, count};
+use super::limits::Limits;
+use super::record::Record;
+
+/// Replicas of the wanted version that may exist by now.
+pub(super) fn wanted_so_far(record: &Record, limits: &Limits) -> u32 {
+    match batch_size(record, limits) {
+        Some(size) => size.saturating_mul(record.batch.done + 1).min(limits.desired),
+        None => limits.desired,
+    }
+}
+
+/// Replicas of other versions that may be stopped by now, as far as batches go.
+pub(super) fn stops_allowed(record: &Record, census: &Census<'_>, limits: &Limits) -> u32 {
+    let kept = limits.desired - wanted_so_far(record, limits);
+    count(&census.unwanted_ready).saturating_sub(kept)
+}
+
+/// Replicas that can be counted on: other versions' ready ones, and wanted ones that are past every gate.
+///
+/// While a batch bakes, its replicas are not counted on yet: what they are to replace stays.
+pub(super) fn dependable(record: &Record, census: &Census<'_>, limits: &Limits) -> u32 {
+    let trusted = match batch_size(record, limits) {
+        Some(size) => census.wanted_available.min(size.saturating_mul(record.batch.done)),
+        None => census.wanted_available,
+    };
+    count(&census.unwanted_ready) + trusted
+}
+
+/// Starts that may be under way at once on the way back; forward only the other limits count.
+pub(super) fn concurrent_starts(record: &Record, census: &Census<'_>, limits: &Limits) -> u32 {
+    if !record.is_rolling_back() {
+        return u32::MAX;
+    }
+    let size = record.policy.rollback.batch_size.rounded_up(limits.desired).max(1);
+    size.saturating_sub(census.wanted - census.wanted_available)
+}
+
+/// Starts and ends the bake of the current batch.
+pub(super) fn advance_batch(
+    record: &mut Record,
+    census: &Census<'_>,
+    limits: &Limits,
+    now: Timestamp,
+    reasons: &mut Vec<String>,
+) {
+    let Some(size) = batch_size(record, limits) else { return };
+    let wanted = wanted_so_far(record, limits);
+    if census.wanted_available < wanted {
+        // Whatever broke the batch breaks its bake: it starts over once the batch is whole again.
+        record.batch.baking_since = None;
+        return;
+    }
+    let since = *record.batch.baking_since.get_or_insert(now);
+    let ends = add(since, bake(record));
+    if now < ends {
+        return;
+    }
+    let batches = limits.desired.div_ceil(size);
+    if record.batch.done < batches {
+        record.batch.done += 1;
+        record.batch.baking_since = None;
+        record.progress.at = now;
+        reasons.push(format!("batch {} of {batches} is done", record.batch.done));
+    }
+}
+
+/// The wanted version alone serves, in full number, and every batch has baked.
+pub(super) fn is_complete(record: &Record, census: &Census<'_>, limits: &Limits) -> bool {
+    let baked =
+        batch_size(record, limits).is_none_or(|size| record.batch.done >= limits.desired.div_ceil(size));
+    baked
+        && census.wanted_available >= limits.desired
+        && census.wanted == limits.desired
+        && census.unwanted() == 0
+        && census.leaving == 0
+}
+
+/// When the bake that runs now ends.
+pub(super) fn bake_ends(record: &Record) -> Option<Timestamp> {
+    record.batch.baking_since.map(|since| add(since, bake(record)))
+}
+
+pub(super) fn add(time: Timestamp, span: std::time::Duration) -> Timestamp {
+    time.checked_add(span).unwrap_or(Timestamp::MAX)
+}
+
+fn bake(record: &Record) -> std::time::Duration {
+    record.policy.batch.as_ref().map(|batch| batch.bake.as_duration()).unwrap_or_default()
+}
+
+/// Batches are for the way forward, and only where there is something to replace.
+fn batch_size(record: &Record, limits: &Limits) -> Option<u32> {
+    let batch = record.policy.batch.as_ref()?;
+    let applies = record.from.is_some() && !record.is_rolling_back();
+    applies.then(|| batch.size.rounded_up(limits.desired).max(1))
+}

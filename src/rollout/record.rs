@@ -1,0 +1,163 @@
+//! What a rollout has to remember between two steps. Everything else is in the fleet.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Phase;
+use crate::spec::{DeploymentPolicy, ReplicaId, RolloutRevision, VersionNumber};
+
+/// The memory of one rollout. The newest journal entry holds the current one; a step returns the next one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Number of the rollout; starts of replicas are named after it.
+    pub revision: RolloutRevision,
+    /// The version that served when the rollout began, and how many replicas it is meant to have.
+    pub from: Option<Side>,
+    /// The version to serve in the end.
+    pub to: Side,
+    /// The policy as it was when the rollout began.
+    pub policy: DeploymentPolicy,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Why it failed; present from the moment that it turns back or ends badly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Replicas started so far, over all versions: the ordinal of the next one.
+    pub starts: u32,
+    /// Starts that were ordered and may not be visible yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<PendingStart>,
+    /// The current batch.
+    pub batch: BatchProgress,
+    /// The best that was reached, for telling progress from standstill.
+    pub progress: Progress,
+    /// Replicas of the wanted version that have been ready.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub seen_ready: BTreeSet<ReplicaId>,
+    /// How often one of them stopped being ready.
+    #[serde(default)]
+    pub flaps: u32,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// A version and the number of replicas that it is meant to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The version.
+    pub version: VersionNumber,
+    /// Its replicas.
+    pub replicas: u32,
+}
+
+/// Why a rollout failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The class, for programs.
+    pub class: FailureClass,
+    /// What happened, for people.
+    pub reason: String,
+    /// When it was noticed.
+    pub at: Timestamp,
+}
+
+/// Classes of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// New replicas do not start.
+    Start,
+    /// New replicas do not stay ready.
+    Health,
+    /// New replicas get no devices.
+    Capacity,
+    /// No progress within the deadline.
+    Stalled,
+    /// The cloud refuses an action.
+    Refused,
+    /// Somebody asked for it.
+    Requested,
+}
+
+/// A start that was ordered and may not be visible yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStart {
+    /// Its number among the starts of the rollout.
+    pub ordinal: u32,
+    /// The version to run.
+    pub version: VersionNumber,
+    /// When it was ordered.
+    pub at: Timestamp,
+}
+
+/// Where the rollout stands among its batches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchProgress {
+    /// Batches that have baked.
+    pub done: u32,
+    /// Since when the current batch bakes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baking_since: Option<Timestamp>,
+}
+
+/// The best that was reached. Only new marks count as progress, so that flapping does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Highest sum of rungs climbed by wanted replicas.
+    pub rungs: u64,
+    /// Fewest unwanted replicas left.
+    pub unwanted: u32,
+    /// When one of the marks last moved.
+    pub at: Timestamp,
+}
+
+impl Record {
+    /// The record of a rollout that is about to begin.
+    pub fn new(
+        revision: RolloutRevision,
+        from: Option<Side>,
+        to: Side,
+        policy: DeploymentPolicy,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            revision,
+            from,
+            to,
+            policy,
+            started_at: now,
+            phase: Phase::Planned,
+            failure: None,
+            starts: 0,
+            pending: Vec::new(),
+            batch: BatchProgress::default(),
+            progress: Progress { rungs: 0, unwanted: u32::MAX, at: now },
+            seen_ready: BTreeSet::new(),
+            flaps: 0,
+            ended_at: None,
+        }
+    }
+
+    /// It has turned back.
+    pub fn is_rolling_back(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// The version that should serve now: the target, or the prior version on the way back.
+    pub fn wanted(&self) -> Side {
+        if self.is_rolling_back() { self.from.unwrap_or(self.to) } else { self.to }
+    }
+
+    /// Goes on after a standstill that was not the rollout's fault: an interrupt, a crash. Clocks start anew.
+    #[must_use]
+    pub fn resumed(mut self, now: Timestamp) -> Self {
+        self.progress.at = now;
+        self.batch.baking_since = None;
+        self
+    }
+}

@@ -1,0 +1,402 @@
+//! The one function that decides: what to do next, given what is seen and what is remembered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::census::{Census, count, is_available, still_pending};
+use super::failure;
+use super::limits::{Limits, LimitsError};
+use super::record::{PendingStart, Record};
+use super::{Phase, pace};
+use crate::fleet::{Fleet, Replica, ReplicaState};
+use crate::spec::{EndpointName, ReplicaId, TimeSpan, VersionNumber};
+
+/// How long an ordered start may stay invisible before it counts as lost.
+pub const VISIBILITY_MAX: TimeSpan = TimeSpan::from_seconds(10);
+
+/// How replicas are counted against the cap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accounting {
+    /// A draining replica still holds its devices; nothing old stops before something new has devices.
+    #[default]
+    Devices,
+    /// As the Kubernetes Deployment controller counts, for comparison: draining replicas are free.
+    Kubernetes,
+}
+
+/// What a decision rests on.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The endpoint, for naming replicas.
+    pub endpoint: &'a EndpointName,
+    /// What is.
+    pub fleet: &'a Fleet,
+    /// What is remembered.
+    pub record: &'a Record,
+    /// The time, by the engine's clock.
+    pub now: Timestamp,
+    /// How replicas are counted.
+    pub accounting: Accounting,
+}
+
+/// One call that changes the world. Any subset of a decision's actions, in any order, keeps the limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Start so many replicas.
+    Start {
+        /// The version to run.
+        version: VersionNumber,
+        /// How many.
+        count: u32,
+        /// Ordinal of the first of them among the starts of the rollout.
+        #[serde(default, skip)]
+        first_ordinal: u32,
+    },
+    /// Unroute, drain and stop a replica.
+    Stop {
+        /// Which.
+        replica: ReplicaId,
+    },
+    /// Set the split of traffic.
+    Weights {
+        /// Weight by version; nothing = in proportion to ready replicas.
+        weights: Option<BTreeMap<VersionNumber, u32>>,
+    },
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The calls to make now.
+    pub actions: Vec<Action>,
+    /// When to look again although nothing was seen to change.
+    pub wake_after: Option<Duration>,
+    /// Why, one sentence each.
+    pub reasons: Vec<String>,
+    /// The numbers that it rests on.
+    pub budget: Budget,
+    /// What to remember.
+    pub record: Record,
+}
+
+/// The numbers behind a decision, all from one observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Replicas wanted.
+    pub desired: u32,
+    /// Most replicas that may hold devices.
+    pub cap: u32,
+    /// Fewest ready replicas that the engine leaves.
+    pub floor: u32,
+    /// Replicas that hold devices, or may.
+    pub occupied: u32,
+    /// Replicas that serve.
+    pub ready: u32,
+}
+
+/// Decides. The same input gives the same answer; a terminal record is returned as it is.
+///
+/// Follows the order of the Kubernetes Deployment controller's budget (grow, clean up, shrink) with two differences:
+/// draining replicas count against the cap, and nothing old stops before something new holds devices.
+///
+/// # Errors
+/// The policy's limits cannot be resolved for the number of replicas.
+pub fn step(input: &Input<'_>) -> Result<Decision, LimitsError> {
+    let Input { endpoint, fleet, now, .. } = *input;
+    let mut record = input.record.clone();
+    if record.phase.is_terminal() {
+        let census = census_of(input, &record);
+        let budget = budget(&limits_of(&record)?, &census);
+        return Ok(Decision { actions: Vec::new(), wake_after: None, reasons: Vec::new(), budget, record });
+    }
+    let revision = record.revision;
+    record.pending =
+        still_pending(&record, fleet, now, |ordinal| ReplicaId::of_rollout(endpoint, revision, ordinal));
+
+    let mut reasons = Vec::new();
+    let census = census_of(input, &record);
+    failure::note_progress(&mut record, &census, now);
+    if failure::judge(&mut record, &census, now, &mut reasons) {
+        // Turned back or ended: counts were for the other direction.
+        let census = census_of(input, &record);
+        return conclude(input, record, &census, reasons);
+    }
+    conclude(input, record, &census, reasons)
+}
+
+fn conclude(
+    input: &Input<'_>,
+    mut record: Record,
+    census: &Census<'_>,
+    mut reasons: Vec<String>,
+) -> Result<Decision, LimitsError> {
+    let limits = limits_of(&record)?;
+    let budget = budget(&limits, census);
+    if record.phase.is_terminal() {
+        record.ended_at = Some(input.now);
+        return Ok(Decision { actions: Vec::new(), wake_after: None, reasons, budget, record });
+    }
+    pace::advance_batch(&mut record, census, &limits, input.now, &mut reasons);
+    let mut actions = Vec::new();
+    if pace::is_complete(&record, census, &limits) {
+        record.phase = if record.is_rolling_back() { Phase::RolledBack } else { Phase::Succeeded };
+        record.ended_at = Some(input.now);
+        reasons.push(format!("{} alone serves with {} replicas", record.wanted().version, limits.desired));
+    } else {
+        actions = decide_actions(input, &mut record, census, &limits, &mut reasons);
+        record.phase = phase_of(&record, census, &limits);
+        if actions.is_empty() && reasons.is_empty() {
+            reasons.push(name_blocker(&record, census, &limits));
+        }
+    }
+    let wake_after = wake_after(input, &record);
+    Ok(Decision { actions, wake_after, reasons, budget, record })
+}
+
+fn decide_actions(
+    input: &Input<'_>,
+    record: &mut Record,
+    census: &Census<'_>,
+    limits: &Limits,
+    reasons: &mut Vec<String>,
+) -> Vec<Action> {
+    let mut actions = Vec::new();
+    if input.fleet.weights.is_some() {
+        actions.push(Action::Weights { weights: None });
+        reasons.push("traffic follows ready replicas again".to_owned());
+    }
+    actions.extend(clean_up(record, census, limits, reasons));
+    actions.extend(grow(input, record, census, limits, reasons));
+    actions.extend(shrink(input, record, census, limits, reasons));
+    actions
+}
+
+/// Stops what neither serves nor is wanted: it frees devices and costs no capacity.
+fn clean_up(record: &Record, census: &Census<'_>, limits: &Limits, reasons: &mut Vec<String>) -> Vec<Action> {
+    let mut useless: Vec<&Replica> = census.unwanted_starting.clone();
+    // With nothing ready at all the cause may be shared and pass: keep to the pace of the limits then.
+    let unhealthy_allowed = if count(&census.unwanted_ready) + census.wanted_ready > 0 {
+        count(&census.unwanted_unhealthy)
+    } else {
+        let present = census.occupied.saturating_sub(census.leaving);
+        present.saturating_sub(limits.floor).saturating_sub(census.wanted - census.wanted_available)
+    };
+    useless.extend(first(&census.unwanted_unhealthy, unhealthy_allowed));
+    if count(&census.unwanted_ready) == 0 && pace::dependable(record, census, limits) >= limits.desired {
+        useless.extend(&census.unwanted_unknown);
+    }
+    if !useless.is_empty() {
+        reasons.push(format!("stop {} that do not serve and are not wanted", useless.len()));
+    }
+    stops(useless)
+}
+
+fn grow(
+    input: &Input<'_>,
+    record: &mut Record,
+    census: &Census<'_>,
+    limits: &Limits,
+    reasons: &mut Vec<String>,
+) -> Option<Action> {
+    let room = limits.cap.saturating_sub(census.occupied);
+    let missing = pace::wanted_so_far(record, limits).saturating_sub(census.wanted);
+    let count = room.min(missing).min(pace::concurrent_starts(record, census, limits));
+    if count == 0 {
+        return None;
+    }
+    let Limits { cap, .. } = limits;
+    let version = record.wanted().version;
+    reasons.push(format!("start {count} of {version}: {} of {cap} places are taken", census.occupied));
+    let first_ordinal = record.starts;
+    record.starts += count;
+    record.pending.extend((first_ordinal..record.starts).map(|ordinal| PendingStart {
+        ordinal,
+        version,
+        at: input.now,
+    }));
+    Some(Action::Start { version, count, first_ordinal })
+}
+
+/// Stops serving replicas of other versions as far as the floor, the batch and the last resort allow.
+fn shrink(
+    input: &Input<'_>,
+    record: &Record,
+    census: &Census<'_>,
+    limits: &Limits,
+    reasons: &mut Vec<String>,
+) -> Vec<Action> {
+    let ready = count(&census.unwanted_ready);
+    let dependable = pace::dependable(record, census, limits);
+    let above_floor = dependable.saturating_sub(limits.floor);
+    let surplus = ready.saturating_sub(limits.desired);
+    let waits_for_devices =
+        limits.max_surge > 0 && census.wanted_allocated == 0 && input.accounting == Accounting::Devices;
+    let allowed = if waits_for_devices { surplus.min(above_floor) } else { above_floor };
+    let allowed = allowed.min(pace::stops_allowed(record, census, limits));
+    // The last ready replica of the only version that has any stays, whatever the floor.
+    let last_resort = u32::from(census.wanted_ready == 0 && !record.policy.allow_downtime);
+    let stopped = allowed.min(ready.saturating_sub(last_resort));
+    if stopped > 0 {
+        reasons.push(format!(
+            "stop {stopped} of other versions: {dependable} ready, at least {} must be",
+            limits.floor
+        ));
+    }
+    let mut leaving: Vec<&Replica> = first(&census.unwanted_ready, stopped).collect();
+    leaving.extend(surplus_wanted(input, record, census, limits, above_floor - stopped));
+    stops(leaving)
+}
+
+/// Replicas of the wanted version beyond the desired number: those that do not serve go first.
+fn surplus_wanted<'a>(
+    input: &Input<'_>,
+    record: &Record,
+    census: &Census<'a>,
+    limits: &Limits,
+    above_floor: u32,
+) -> Vec<&'a Replica> {
+    let surplus = census.wanted.saturating_sub(limits.desired);
+    if surplus == 0 {
+        return Vec::new();
+    }
+    let min_ready = record.policy.min_ready;
+    let (available, rest): (Vec<_>, Vec<_>) = census
+        .wanted_replicas
+        .iter()
+        .copied()
+        .partition(|replica| is_available(replica, min_ready, input.fleet.observed_at));
+    let from_rest = surplus.min(count(&rest));
+    let from_available = (surplus - from_rest).min(above_floor);
+    rest.into_iter()
+        .rev()
+        .take(from_rest as usize)
+        .chain(available.into_iter().rev().take(from_available as usize))
+        .collect()
+}
+
+/// The limits for the version that is wanted now.
+pub(super) fn limits_of(record: &Record) -> Result<Limits, LimitsError> {
+    let policy = &record.policy;
+    Limits::resolve(record.wanted().replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)
+}
+
+fn census_of<'a>(input: &Input<'a>, record: &Record) -> Census<'a> {
+    let wanted = record.wanted().version;
+    let pending = record.pending.iter().filter(|start| start.version == wanted).count();
+    let lost = record.pending.len() - pending;
+    let mut census = Census::take(
+        input.fleet,
+        wanted,
+        record.policy.min_ready,
+        pending.try_into().unwrap_or(u32::MAX),
+        input.accounting,
+    );
+    // Starts of the version that was wanted before may yet appear and hold devices.
+    census.occupied += u32::try_from(lost).unwrap_or(u32::MAX);
+    census
+}
+
+fn budget(limits: &Limits, census: &Census<'_>) -> Budget {
+    Budget {
+        desired: limits.desired,
+        cap: limits.cap,
+        floor: limits.floor,
+        occupied: census.occupied,
+        ready: count(&census.unwanted_ready) + census.wanted_ready,
+    }
+}
+
+fn phase_of(record: &Record, census: &Census<'_>, limits: &Limits) -> Phase {
+    if record.is_rolling_back() {
+        Phase::RollingBack
+    } else if record.batch.baking_since.is_some() {
+        Phase::Baking
+    } else if census.wanted > 0
+        && census.wanted_unallocated == census.wanted - census.wanted_ready
+        && census.wanted_unallocated > 0
+    {
+        Phase::AwaitingCapacity
+    } else if census.wanted < limits.desired || census.wanted_ready < census.wanted {
+        Phase::Starting
+    } else if census.wanted_available < census.wanted {
+        Phase::Gating
+    } else {
+        Phase::Draining
+    }
+}
+
+fn name_blocker(record: &Record, census: &Census<'_>, limits: &Limits) -> String {
+    let version = record.wanted().version;
+    let not_ready = census.wanted - census.wanted_ready;
+    if record.batch.baking_since.is_some() {
+        format!("batch {} bakes", record.batch.done + 1)
+    } else if census.wanted_unallocated > 0 {
+        let reason = census
+            .wanted_replicas
+            .iter()
+            .filter(|replica| replica.state == ReplicaState::Requested)
+            .find_map(|replica| replica.reason.as_deref());
+        format!(
+            "{} of {version} wait for devices{}",
+            census.wanted_unallocated,
+            reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+        )
+    } else if not_ready > 0 {
+        format!("{not_ready} of {version} are not ready yet")
+    } else if census.wanted_available < census.wanted {
+        format!(
+            "{} of {version} are ready for less than {}",
+            census.wanted - census.wanted_available,
+            record.policy.min_ready
+        )
+    } else if census.leaving > 0 {
+        format!("{} are leaving", census.leaving)
+    } else {
+        format!(
+            "{} ready, at least {} must be, {} of {} places are taken",
+            pace::dependable(record, census, limits),
+            limits.floor,
+            census.occupied,
+            limits.cap
+        )
+    }
+}
+
+/// The next moment at which time alone changes the decision.
+fn wake_after(input: &Input<'_>, record: &Record) -> Option<Duration> {
+    if record.phase.is_terminal() {
+        return None;
+    }
+    let wanted = record.wanted().version;
+    let min_ready = record.policy.min_ready.as_duration();
+    let ripening = input
+        .fleet
+        .replicas
+        .iter()
+        .filter(|replica| replica.version == wanted && replica.state == ReplicaState::Ready)
+        .filter_map(|replica| replica.ready_since)
+        .filter_map(|since| {
+            min_ready.checked_sub(input.fleet.observed_at.duration_since(since).unsigned_abs())
+        })
+        .filter(|left| !left.is_zero());
+    let deadline = failure::deadline(record).map(|at| until(input.now, at));
+    let baked = pace::bake_ends(record).map(|at| until(input.now, at));
+    ripening.chain(deadline).chain(baked).min()
+}
+
+fn until(now: Timestamp, at: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+}
+
+fn first<'a, 'b>(replicas: &'b [&'a Replica], count: u32) -> impl Iterator<Item = &'a Replica> + 'b {
+    replicas.iter().copied().take(count as usize)
+}
+
+fn stops<'a>(replicas: impl IntoIterator<Item = &'a Replica>) -> Vec<Action> {
+    replicas.into_iter().map(|replica| Action::Stop { replica: replica.id.clone() }).collect()
+}
