@@ -1,1 +1,44 @@
-//! The loop around the pure core: observe, step, record, act.
+//! Stage 7: runs a rollout. IO and time live here; every decision is `rollout::step`'s.
+//!
+//! In: an endpoint, the version it should serve, a policy. The loop: observe, step, record the intent, act, observe
+//! again. Everything needed to go on is in the cloud and the ledger, so that a run that dies at any moment is taken
+//! up by the next one. Out: a [`Report`] that says how it ended and what serves, after looking.
+
+mod act;
+mod error;
+mod holder;
+mod open;
+mod run;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::EngineError;
+pub use holder::this_process;
+pub use run::{Report, Target};
+pub use view::{EndpointView, RolloutView, Status};
+
+use crate::clock::Clock;
+use crate::cloud::Cloud;
+use crate::ledger::{Holder, Ledger};
+
+/// How long a lease lasts unless it is renewed.
+const LEASE: Duration = Duration::from_secs(30);
+/// How often a lease is renewed.
+const LEASE_RENEWAL: Duration = Duration::from_secs(10);
+
+/// Drives rollouts on one cloud.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// The cloud that serves.
+    pub cloud: Arc<dyn Cloud>,
+    /// Where intents and outcomes are recorded.
+    pub ledger: Ledger,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Who drives.
+    pub holder: Holder,
+    /// Time between two looks at the fleet.
+    pub poll: Duration,
+}

@@ -30,8 +30,7 @@ impl Digest {
     /// The digest of bytes.
     pub fn of_bytes(bytes: &[u8]) -> Self {
         let hash = Sha256::digest(bytes);
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("sha256:{hex}"))
+        Self(format!("sha256:{hash:x}"))
     }
 
     /// The digest as text.

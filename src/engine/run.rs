@@ -1,0 +1,246 @@
+//! The loop: observe, step, record, act.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::act::Orders;
+use super::open::Opened;
+use super::{Engine, EngineError, LEASE_RENEWAL};
+use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
+use crate::ledger::{ActionResult, EntryKind};
+use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, step};
+use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion};
+
+/// What an endpoint should serve, and how to get there.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The version to serve.
+    pub version: PinnedVersion,
+    /// How to replace the one that serves now.
+    pub policy: DeploymentPolicy,
+}
+
+/// How a run ended, and what was seen last.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What the rollout remembers: its phase says how it ended.
+    pub record: Record,
+    /// The last look at the endpoint.
+    pub observed: ObservedEndpoint,
+}
+
+/// State of one run between two turns of the loop.
+struct Run<'a> {
+    engine: &'a Engine,
+    target: &'a Target,
+    opened: Opened,
+    results: Vec<ActionResult>,
+    recorded_at: Instant,
+}
+
+impl Engine {
+    /// Brings an endpoint to a version: begins a rollout, or goes on with one that was left unfinished.
+    ///
+    /// Returns when the rollout has ended or `stop` is cancelled; the report's phase is `Interrupted` then, and
+    /// nothing more is changed. Running again with the same target goes on where this left off.
+    ///
+    /// # Errors
+    /// The rollout could not begin, or the cloud or the ledger failed for good. Nothing was left half-recorded.
+    pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
+        self.cloud.publish_version(&target.endpoint, &target.version).await?;
+        let opened = self.open(target, stop).await?;
+        let mut run = Run { engine: self, target, opened, results: Vec::new(), recorded_at: Instant::now() };
+        if let Err(error) = run.preflight().await {
+            run.give_up(&error).await?;
+            return Err(error);
+        }
+        run.drive(stop).await
+    }
+}
+
+impl Run<'_> {
+    /// Both versions must be startable before anything is touched: the target, and the one to go back to.
+    async fn preflight(&self) -> Result<(), EngineError> {
+        let record = &self.opened.record;
+        let back = record.from.filter(|_| record.policy.rollback.auto).map(|side| side.version);
+        for number in [Some(record.to.version), back].into_iter().flatten() {
+            let endpoint = &self.target.endpoint;
+            let checked = self.engine.cloud.check_startable(endpoint, number).await;
+            checked.map_err(|source| EngineError::NotStartable {
+                endpoint: endpoint.clone(),
+                number,
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Ends a rollout that never began to act. One that was resumed stays open for another try.
+    async fn give_up(&mut self, error: &EngineError) -> Result<(), EngineError> {
+        if self.opened.record.starts > 0 {
+            return self.interrupt().await;
+        }
+        let now = self.engine.clock.now();
+        let record = &mut self.opened.record;
+        record.phase = Phase::Failed;
+        record.ended_at = Some(now);
+        record.failure = Some(crate::rollout::Failure {
+            class: FailureClass::Refused,
+            reason: crate::cloud::Chain(error).to_string(),
+            at: now,
+        });
+        self.record(EntryKind::Ended, None).await
+    }
+
+    async fn drive(mut self, stop: &CancellationToken) -> Result<Report, EngineError> {
+        loop {
+            if stop.is_cancelled() {
+                self.interrupt().await?;
+                let observed = self.observe().await?;
+                return Ok(self.report(observed));
+            }
+            let Some(observed) = self.look(stop).await? else { continue };
+            let decision = self.decide(&observed)?;
+            let wake_after = decision.wake_after;
+            let acted = self.follow(decision).await?;
+            if self.opened.record.phase.is_terminal() {
+                // Read back after the last entry: the report tells what is, not what was decided upon.
+                let observed = self.observe().await.unwrap_or(observed);
+                return Ok(self.report(observed));
+            }
+            if !acted {
+                self.wait(wake_after, stop).await;
+            }
+        }
+    }
+
+    /// Observes; while the cloud cannot be reached nothing is done but waiting, until a deadline passes.
+    async fn look(&mut self, stop: &CancellationToken) -> Result<Option<ObservedEndpoint>, EngineError> {
+        match self.observe().await {
+            Ok(observed) => Ok(Some(observed)),
+            Err(EngineError::Cloud(error)) if error.retry != Retry::Never => {
+                let blind_for = self.engine.clock.now().duration_since(self.opened.record.progress.at);
+                if blind_for.unsigned_abs() > self.opened.record.policy.progress_deadline.as_duration() {
+                    self.interrupt().await?;
+                    return Err(error.into());
+                }
+                self.renew_lease().await?;
+                self.wait(None, stop).await;
+                Ok(None)
+            }
+            Err(error) => {
+                self.interrupt().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn observe(&self) -> Result<ObservedEndpoint, EngineError> {
+        let endpoint = &self.target.endpoint;
+        let observed = self.engine.cloud.observe(endpoint).await?;
+        observed.ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })
+    }
+
+    fn decide(&self, observed: &ObservedEndpoint) -> Result<Decision, EngineError> {
+        Ok(step(&Input {
+            endpoint: &self.target.endpoint,
+            fleet: &observed.fleet,
+            record: &self.opened.record,
+            now: self.engine.clock.now(),
+            accounting: Accounting::Devices,
+        })?)
+    }
+
+    /// Records a decision and carries it out. Says whether there was anything to carry out.
+    async fn follow(&mut self, decision: Decision) -> Result<bool, EngineError> {
+        let before = &self.opened.record;
+        let news = !decision.actions.is_empty()
+            || decision.record.phase != before.phase
+            || decision.record.batch != before.batch;
+        self.opened.record = decision.record.clone();
+        if !news {
+            self.renew_lease().await?;
+            return Ok(false);
+        }
+        let ended = self.opened.record.phase.is_terminal();
+        let kind = if ended { EntryKind::Ended } else { EntryKind::Decided };
+        self.record(kind, Some(&decision)).await?;
+        let orders = Orders {
+            endpoint: &self.target.endpoint,
+            revision: self.opened.record.revision,
+            fence: self.opened.fence,
+            drain: &self.opened.record.policy.drain,
+        };
+        let carried = self.engine.carry_out(&orders, &decision.actions).await;
+        self.results.extend(carried.results);
+        if let Some(refused) = carried.refused {
+            self.refuse(refused)?;
+        }
+        Ok(!decision.actions.is_empty())
+    }
+
+    /// The cloud will not do what the rollout needs: turn back, unless somebody else has taken over.
+    fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
+        if error.kind == CloudErrorKind::Fenced {
+            return Err(error.into());
+        }
+        let now = self.engine.clock.now();
+        let mut reasons = Vec::new();
+        fail(&mut self.opened.record, FailureClass::Refused, error.chain(), now, &mut reasons);
+        if self.opened.record.phase.is_terminal() {
+            self.opened.record.ended_at = Some(now);
+        }
+        Ok(())
+    }
+
+    async fn interrupt(&mut self) -> Result<(), EngineError> {
+        self.opened.record.phase = Phase::Interrupted;
+        self.record(EntryKind::Interrupted, None).await
+    }
+
+    async fn renew_lease(&mut self) -> Result<(), EngineError> {
+        if self.recorded_at.elapsed() < LEASE_RENEWAL {
+            return Ok(());
+        }
+        self.record(EntryKind::Renewed, None).await
+    }
+
+    async fn record(&mut self, kind: EntryKind, decision: Option<&Decision>) -> Result<(), EngineError> {
+        let now = self.engine.clock.now();
+        let mut entry = self.engine.entry(kind, self.opened.record.clone(), self.opened.fence, now);
+        entry.results = std::mem::take(&mut self.results);
+        if let Some(decision) = decision {
+            entry.actions.clone_from(&decision.actions);
+            entry.reasons.clone_from(&decision.reasons);
+            entry.budget = Some(decision.budget);
+        }
+        if matches!(kind, EntryKind::Interrupted | EntryKind::Ended) {
+            entry.lease.until = released(now);
+        }
+        self.opened.journal.append(entry).await?;
+        self.recorded_at = Instant::now();
+        Ok(())
+    }
+
+    async fn wait(&self, wake_after: Option<Duration>, stop: &CancellationToken) {
+        let pause = wake_after.unwrap_or(self.engine.poll).min(self.engine.poll);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause.max(Duration::from_millis(10))) => {}
+        }
+    }
+
+    fn report(self, observed: ObservedEndpoint) -> Report {
+        Report { record: self.opened.record, observed }
+    }
+}
+
+/// A lease that nobody has to wait for.
+fn released(now: Timestamp) -> Timestamp {
+    now
+}
