@@ -117,7 +117,7 @@ mod tests {
     const DONE: &str = "data: [DONE]";
 
     fn check_stream(events: &[&str]) -> Result<String, String> {
-        let text: String = events.iter().map(|event| format!("{event}\n\n")).collect();
+        let text: String = events.iter().flat_map(|event| [event, "\n\n"]).collect();
         let mut check = StreamCheck::default();
         for byte in text.as_bytes() {
             check.feed(std::slice::from_ref(byte))?;

@@ -126,6 +126,10 @@ async fn run(arguments: &Arguments) -> Result<Report, Box<dyn std::error::Error>
     while let Some(finished) = workers.join_next().await {
         finished?;
     }
+    if arguments.interval_report.is_some() {
+        // What ended after the last tick.
+        intervals.push(tally.cut_interval());
+    }
     let run = report::Run {
         url: arguments.url.to_string(),
         concurrency: arguments.concurrency,

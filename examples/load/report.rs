@@ -26,7 +26,7 @@ pub struct Run {
     pub seconds: f64,
 }
 
-/// The report of a run. `sent` is always `succeeded + failed`.
+/// The report of a run. `sent` is `succeeded + failed`; the intervals, where kept, add up to the whole.
 #[derive(Debug, Serialize)]
 pub struct Report {
     #[serde(flatten)]
@@ -40,6 +40,9 @@ pub struct Report {
     latency_ms_max: f64,
     first_byte_ms_p50: f64,
     first_byte_ms_p99: f64,
+    /// Of streams alone: a plain answer has its first byte when it is ready as a whole.
+    stream_first_byte_ms_p50: f64,
+    stream_first_byte_ms_p99: f64,
     failure_causes: BTreeMap<Cause, u64>,
     failures: Vec<DescribedFailure>,
     intervals: Vec<Interval>,
@@ -91,6 +94,7 @@ struct State {
     streams: u64,
     latency: Distribution,
     first_byte: Distribution,
+    stream_first_byte: Distribution,
     failure_causes: BTreeMap<Cause, u64>,
     failures: Vec<DescribedFailure>,
     interval: Counts,
@@ -116,7 +120,7 @@ impl Tally {
         let seconds = self.started.elapsed().as_secs_f64();
         let mut state = self.lock();
         match outcome {
-            Ok(success) => state.count_success(&success),
+            Ok(success) => state.count_success(kind, &success),
             Err(failure) => state.count_failure(kind, failure, at, seconds),
         }
     }
@@ -143,6 +147,8 @@ impl Tally {
             latency_ms_max: milliseconds(state.latency.max),
             first_byte_ms_p50: state.first_byte.quantile_ms(50),
             first_byte_ms_p99: state.first_byte.quantile_ms(99),
+            stream_first_byte_ms_p50: state.stream_first_byte.quantile_ms(50),
+            stream_first_byte_ms_p99: state.stream_first_byte.quantile_ms(99),
             failure_causes: state.failure_causes.clone(),
             failures: state.failures.clone(),
             intervals,
@@ -155,10 +161,13 @@ impl Tally {
 }
 
 impl State {
-    fn count_success(&mut self, success: &Success) {
+    fn count_success(&mut self, kind: Kind, success: &Success) {
         self.latency.add(success.latency);
         self.interval_latency.add(success.latency);
         self.first_byte.add(success.first_byte);
+        if kind == Kind::Stream {
+            self.stream_first_byte.add(success.first_byte);
+        }
         for counts in [&mut self.total, &mut self.interval] {
             counts.succeeded += 1;
             *counts.models.entry(success.model.clone()).or_default() += 1;
