@@ -114,8 +114,11 @@ async fn run(arguments: &Arguments) -> Result<Report, Box<dyn std::error::Error>
     let (started_at, started) = (SystemClock.now(), Instant::now());
     let tally = Arc::new(Tally::new(started));
     let mut workers = JoinSet::new();
-    for _ in 0..arguments.concurrency {
-        workers.spawn(work(client.clone(), arguments.stream_share, Arc::clone(&tally), stop.clone()));
+    for number in 0..arguments.concurrency {
+        // Spread out, so that at any instant some workers stream and some do not.
+        let streams_due = f64::from(number) / f64::from(arguments.concurrency);
+        let mix = Mix { stream_share: arguments.stream_share, streams_due };
+        workers.spawn(work(client.clone(), mix, Arc::clone(&tally), stop.clone()));
     }
     let mut intervals = Vec::new();
     if let Some(every) = arguments.interval_report {
@@ -140,15 +143,28 @@ async fn run(arguments: &Arguments) -> Result<Report, Box<dyn std::error::Error>
     Ok(tally.report(run, intervals))
 }
 
-/// One client: always one request in flight, until told to stop.
-async fn work(client: Client, stream_share: f64, tally: Arc<Tally>, stop: CancellationToken) {
-    let mut streams_due = 0.0;
-    while !stop.is_cancelled() {
-        streams_due += stream_share;
-        let kind = if streams_due >= 1.0 { Kind::Stream } else { Kind::Plain };
-        if kind == Kind::Stream {
-            streams_due -= 1.0;
+/// Which requests of a worker are streams: evenly spread, so many as its share says.
+#[derive(Debug)]
+struct Mix {
+    stream_share: f64,
+    streams_due: f64,
+}
+
+impl Mix {
+    fn next_kind(&mut self) -> Kind {
+        self.streams_due += self.stream_share;
+        if self.streams_due < 1.0 {
+            return Kind::Plain;
         }
+        self.streams_due -= 1.0;
+        Kind::Stream
+    }
+}
+
+/// One client: always one request in flight, until told to stop.
+async fn work(client: Client, mut mix: Mix, tally: Arc<Tally>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let kind = mix.next_kind();
         tally.sent(kind);
         let outcome = client.ask(kind).await;
         let failed = outcome.is_err();
@@ -258,6 +274,15 @@ mod tests {
         }
         assert!(base_url("https://example.com").is_err());
         assert!(base_url("somewhere").is_err());
+    }
+
+    #[test]
+    fn streams_have_their_share_and_nothing_else_is_possible_at_the_ends() {
+        for (stream_share, expected) in [(0.0, 0..=0), (0.3, 299..=300), (1.0, 1000..=1000)] {
+            let mut mix = Mix { stream_share, streams_due: 0.0 };
+            let streams = (0..1000).filter(|_| mix.next_kind() == Kind::Stream).count();
+            assert!(expected.contains(&streams), "{streams} streams of 1000 for a share of {stream_share}");
+        }
     }
 
     #[test]
