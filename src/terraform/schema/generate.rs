@@ -259,7 +259,7 @@ mod tests {
         name: String,
         #[serde(default = "four")]
         #[schemars(range(min = 1, max = 9))]
-        count: u32,
+        replicas: u32,
         ratio: Option<f64>,
         labels: BTreeMap<String, String>,
         tags: BTreeSet<String>,
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(schema.version(), 3);
         for (name, constraint) in [
             ("name", Required),
-            ("count", OptionalComputed),
+            ("replicas", OptionalComputed),
             ("ratio", Optional),
             ("labels", Required),
             ("nested", Optional),
@@ -360,8 +360,8 @@ mod tests {
         assert!(rule("name").requires_replace && rule("password").write_only && rule("id").stable);
         assert_eq!(rule("name").constraints.pattern.as_deref(), Some("^[a-z]+$"));
         assert_eq!(rule("name").constraints.length_max, Some(63));
-        assert_eq!(rule("count").default, Some(4.into()));
-        assert_eq!(rule("count").constraints.maximum, Some(9.into()));
+        assert_eq!(rule("replicas").default, Some(4.into()));
+        assert_eq!(rule("replicas").constraints.maximum, Some(9.into()));
         assert_eq!(rule("mode").constraints.allowed, ["slow", "fast"]);
         assert_eq!(rule("list.retries").default, Some(0.into()));
         assert_eq!(rule("whole").default, Some(Value::object([("on", true)])));

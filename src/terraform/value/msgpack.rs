@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(first_byte("0.1"), Marker::FixStr(3));
         assert_eq!(first_byte("18446744073709551616"), Marker::F64);
         assert_eq!(first_byte("18446744073709551617"), Marker::FixStr(20));
-        assert_eq!(first_byte("200"), Marker::I16);
+        assert_eq!(first_byte("200"), Marker::U8);
     }
 
     #[test]

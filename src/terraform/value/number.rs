@@ -1,5 +1,6 @@
 //! A decimal number without loss.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -63,6 +64,25 @@ impl Number {
         (Self::from_exact(float).as_ref() == Some(self)).then_some(float)
     }
 
+    /// Whether there is nothing after the point.
+    pub fn is_integer(&self) -> bool {
+        self.exponent >= 0
+    }
+
+    /// Where the first digit stands, as a power of ten; only for comparing.
+    fn magnitude(&self) -> i64 {
+        i64::try_from(self.digits.len()).unwrap_or(i64::MAX).saturating_add(self.exponent)
+    }
+
+    /// -1, 0 or 1.
+    fn sign(&self) -> i8 {
+        match (self.digits.is_empty(), self.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        }
+    }
+
     /// Plain digits when the number is an integer of at most 20 digits.
     fn integer_text(&self) -> Option<String> {
         if self.digits.is_empty() {
@@ -76,6 +96,20 @@ impl Number {
     fn scientific(&self) -> String {
         let digits = if self.digits.is_empty() { "0" } else { &self.digits };
         format!("{}{digits}e{}", if self.negative { "-" } else { "" }, self.exponent)
+    }
+}
+
+impl Ord for Number {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Digits without zeros at the end compare as texts once their first ones stand in the same place.
+        let size = self.magnitude().cmp(&other.magnitude()).then_with(|| self.digits.cmp(&other.digits));
+        self.sign().cmp(&other.sign()).then(if self.negative { size.reverse() } else { size })
+    }
+}
+
+impl PartialOrd for Number {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -202,6 +236,15 @@ mod tests {
         assert_eq!(number("0.5").as_exact_f64(), Some(0.5));
         assert_eq!(number("0.1").as_exact_f64(), None);
         assert_eq!(number("3e0").as_i64(), Some(3));
+    }
+
+    #[test]
+    fn order_is_that_of_the_numbers() {
+        let ordered =
+            ["-1e9", "-12", "-1.5", "-0.1", "0", "1e-9", "0.1", "0.11", "9", "10", "18446744073709551616"];
+        for pair in ordered.windows(2) {
+            assert!(number(pair[0]) < number(pair[1]), "{pair:?}");
+        }
     }
 
     proptest! {
