@@ -1,1 +1,40 @@
 //! The only place that knows the Terraform plugin protocol.
+//!
+//! In: Terraform's environment, one connection, and calls whose values are typed by our own schemas. Out: calls to
+//! the [`Provider`] and [`ManagedResource`] traits, and answers that Terraform accepts.
+//!
+//! ```text
+//! handshake → tls → server → router → calls, plan_call, apply → resource (the traits)
+//!                                       wire ⇄ value, by schema → validate, plan, consistency
+//! ```
+//!
+//! What holds here:
+//!
+//! * Only the holder of the certificate that Terraform announced can connect.
+//! * Stdout carries the handshake line and nothing else.
+//! * A call is answered with diagnostics, never dropped: a panic, a stop or a lost connection keeps the last state.
+//! * Unknown values never leave this module.
+
+pub mod consistency;
+pub mod diagnostics;
+pub mod log;
+pub mod plan;
+pub mod resource;
+pub mod schema;
+pub mod validate;
+pub mod value;
+pub mod wire;
+
+mod apply;
+mod calls;
+mod handshake;
+mod lifecycle;
+mod plan_call;
+mod router;
+mod server;
+mod tls;
+
+pub use handshake::{HandshakeError, STARTED_BY_HAND, started_by_terraform};
+pub use resource::{ManagedResource, Provider};
+pub use server::{Mode, ServeError, serve};
+pub use tls::TlsError;

@@ -1,0 +1,186 @@
+//! The limits of a schema, checked against a configuration: every problem at once, each with its attribute.
+//!
+//! What is unknown passes: it is checked again when it is known.
+
+use super::diagnostics::{Diagnostics, Report};
+use super::schema::{Constraints, Fields, Kind, Node, ResourceSchema};
+use super::value::{Path, Value};
+
+/// Adds an error for each value in `config` that the schema's limits do not allow.
+pub fn validate(schema: &ResourceSchema, config: &Value, diagnostics: &mut Diagnostics) {
+    Validation { schema, diagnostics }.value(schema.root(), "", &Path::root(), config);
+}
+
+struct Validation<'a> {
+    schema: &'a ResourceSchema,
+    diagnostics: &'a mut Diagnostics,
+}
+
+impl Validation<'_> {
+    fn value(&mut self, node: Node<'_>, at: &str, path: &Path, value: &Value) {
+        match (node.kind(), value) {
+            (Kind::Object(Fields::Attributes(attributes)), Value::Map(_)) => {
+                let mut names: Vec<&String> = attributes.keys().collect();
+                names.sort();
+                for name in names {
+                    let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+                    self.attribute(node, name, &at, &path.attribute(name), value.attribute(name));
+                }
+            }
+            (Kind::List(element @ Node::Nested(_)), Value::List(elements)) => {
+                for (index, part) in elements.iter().enumerate() {
+                    self.value(element, at, &path.index(index), part);
+                }
+            }
+            (Kind::Map(element @ Node::Nested(_)), Value::Map(entries)) => {
+                for (key, part) in entries {
+                    self.value(element, at, &path.key(key), part);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn attribute(&mut self, parent: Node<'_>, name: &str, at: &str, path: &Path, value: &Value) {
+        let schema = self.schema;
+        if let Some(rule) = schema.rule(at) {
+            self.limits(&rule.constraints, path, value);
+        }
+        if let Kind::Object(fields) = parent.kind()
+            && let Some(node) = fields.get(name)
+        {
+            self.value(node, at, path, value);
+        }
+    }
+
+    fn limits(&mut self, limits: &Constraints, path: &Path, value: &Value) {
+        for problem in problems(limits, value) {
+            self.diagnostics.error_at(path, "Value not allowed", format!("{path} {problem}."));
+        }
+        let Some(element) = &limits.element else { return };
+        match value {
+            Value::List(elements) => {
+                for (index, part) in elements.iter().enumerate() {
+                    self.limits(element, &path.index(index), part);
+                }
+            }
+            Value::Map(entries) => {
+                for (key, part) in entries {
+                    self.limits(element, &path.key(key), part);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What is wrong with one value, each as the end of a sentence that begins with its path.
+fn problems(limits: &Constraints, value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => string_problems(limits, text),
+        Value::Number(number) => {
+            let mut problems = Vec::new();
+            if limits.integer && !number.is_integer() {
+                problems.push(format!("must be a whole number, and is {number}"));
+            }
+            if let Some(least) = limits.minimum.as_ref().filter(|least| number < *least) {
+                problems.push(format!("must be at least {least}, and is {number}"));
+            }
+            if let Some(most) = limits.maximum.as_ref().filter(|most| number > *most) {
+                problems.push(format!("must be at most {most}, and is {number}"));
+            }
+            problems
+        }
+        Value::List(elements) => {
+            size_problems(limits.items_min, limits.items_max, elements.len(), "elements")
+        }
+        Value::Map(entries) => size_problems(limits.items_min, limits.items_max, entries.len(), "entries"),
+        Value::Null | Value::Unknown | Value::Bool(_) => Vec::new(),
+    }
+}
+
+fn string_problems(limits: &Constraints, text: &str) -> Vec<String> {
+    let mut problems =
+        size_problems(limits.length_min, limits.length_max, text.chars().count(), "characters");
+    if !limits.allowed.is_empty() && !limits.allowed.iter().any(|allowed| allowed == text) {
+        let allowed: Vec<String> = limits.allowed.iter().map(|word| format!("{word:?}")).collect();
+        problems.push(format!("must be one of {}, and is {text:?}", allowed.join(", ")));
+    }
+    if let Some(pattern) = &limits.pattern
+        && regex_lite::Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text))
+    {
+        problems.push(format!("must match {pattern}, and is {text:?}"));
+    }
+    problems
+}
+
+fn size_problems(least: Option<u64>, most: Option<u64>, count: usize, what: &str) -> Vec<String> {
+    let count = count as u64;
+    let few = least
+        .filter(|least| count < *least)
+        .map(|least| format!("must have at least {least} {what}, and has {count}"));
+    let many = most
+        .filter(|most| count > *most)
+        .map(|most| format!("must have at most {most} {what}, and has {count}"));
+    few.into_iter().chain(many).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(config: &Value, expect: &[&str]) {
+        let schema = ResourceSchema::from_json_schema(
+            &json!({"properties": {
+                "name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 4},
+                "mode": {"type": "string", "enum": ["slow", "fast"]},
+                "count": {"type": "integer", "minimum": 1, "maximum": 9},
+                "ports": {"type": "array", "items": {"type": "integer", "maximum": 65535}, "minItems": 1},
+                "gates": {"type": "array", "items": {"type": "object", "properties": {
+                    "max": {"type": "number", "maximum": 0.5}}}},
+            }}),
+            0,
+        )
+        .unwrap();
+        let mut diagnostics = Diagnostics::default();
+        validate(&schema, config, &mut diagnostics);
+        let found: Vec<String> = diagnostics.errors.iter().map(|error| error.detail.to_string()).collect();
+        assert_eq!(found, expect);
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        let gates = vec![Value::object([("max", "0.1".parse::<super::super::value::Number>().unwrap())])];
+        let mut config = Value::object([("name", Value::from("Abcde")), ("mode", "medium".into())]);
+        config.set_attribute("count", 0);
+        config.set_attribute("ports", vec![80, 70_000]);
+        config.set_attribute("gates", gates);
+        check(
+            &config,
+            &[
+                "count must be at least 1, and is 0.",
+                "mode must be one of \"slow\", \"fast\", and is \"medium\".",
+                "name must have at most 4 characters, and has 5.",
+                "name must match ^[a-z]+$, and is \"Abcde\".",
+                "ports[1] must be at most 65535, and is 70000.",
+            ],
+        );
+    }
+
+    #[test]
+    fn limits_reach_into_nested_attributes() {
+        let gates = Value::from(vec![Value::object([("max", 1)])]);
+        check(&Value::object([("gates", gates)]), &["gates[0].max must be at most 0.5, and is 1."]);
+        let half = "1.5".parse::<super::super::value::Number>().unwrap();
+        check(&Value::object([("count", half)]), &["count must be a whole number, and is 1.5."]);
+    }
+
+    #[test]
+    fn the_unknown_and_the_null_pass() {
+        check(&Value::object([("name", Value::Unknown), ("count", Value::Null)]), &[]);
+        check(&Value::object([("ports", Value::from(vec![Value::Unknown]))]), &[]);
+        check(&Value::Unknown, &[]);
+    }
+}
