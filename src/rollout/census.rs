@@ -106,7 +106,7 @@ impl<'a> Census<'a> {
 }
 
 /// Ready for at least `min_ready`, by the cloud's clock.
-pub(super) fn is_available(replica: &Replica, min_ready: TimeSpan, observed_at: Timestamp) -> bool {
+fn is_available(replica: &Replica, min_ready: TimeSpan, observed_at: Timestamp) -> bool {
     match replica.state {
         ReplicaState::Available => true,
         ReplicaState::Ready if min_ready == TimeSpan::ZERO => true,

@@ -6,6 +6,8 @@
 //! Invariants: replicas that hold devices never exceed `desired + max_surge` by our doing, draining ones included;
 //! no stop leaves fewer than `desired - max_unavailable` ready; both hold whichever subset of a decision is carried out.
 
+#[cfg(test)]
+mod arbitrary;
 mod bound;
 mod census;
 mod failure;
@@ -13,6 +15,8 @@ mod limits;
 mod pace;
 mod phase;
 mod preview;
+#[cfg(test)]
+mod properties;
 mod record;
 mod simulate;
 mod step;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::census::{Census, count, is_available, still_pending};
+use super::census::{Census, count, still_pending};
 use super::failure;
 use super::limits::{Limits, LimitsError};
 use super::record::{PendingStart, Record};
@@ -248,34 +248,23 @@ fn shrink(
         ));
     }
     let mut leaving: Vec<&Replica> = first(&census.unwanted_ready, stopped).collect();
-    leaving.extend(surplus_wanted(input, record, census, limits, above_floor - stopped));
+    leaving.extend(surplus_wanted(census, limits, above_floor - stopped));
     stops(leaving)
 }
 
 /// Replicas of the wanted version beyond the desired number: those that do not serve go first.
-fn surplus_wanted<'a>(
-    input: &Input<'_>,
-    record: &Record,
-    census: &Census<'a>,
-    limits: &Limits,
-    above_floor: u32,
-) -> Vec<&'a Replica> {
-    let surplus = census.wanted.saturating_sub(limits.desired);
-    if surplus == 0 {
-        return Vec::new();
-    }
-    let min_ready = record.policy.min_ready;
-    let (available, rest): (Vec<_>, Vec<_>) = census
-        .wanted_replicas
-        .iter()
-        .copied()
-        .partition(|replica| is_available(replica, min_ready, input.fleet.observed_at));
-    let from_rest = surplus.min(count(&rest));
-    let from_available = (surplus - from_rest).min(above_floor);
-    rest.into_iter()
+///
+/// Starts that nobody has seen yet do not count here: they may be lost, and what serves in their place would be too.
+fn surplus_wanted<'a>(census: &Census<'a>, limits: &Limits, above_floor: u32) -> Vec<&'a Replica> {
+    let surplus = count(&census.wanted_replicas).saturating_sub(limits.desired);
+    let (serving, idle): (Vec<_>, Vec<_>) =
+        census.wanted_replicas.iter().copied().partition(|replica| replica.state.is_ready());
+    let from_idle = surplus.min(count(&idle));
+    let from_serving = (surplus - from_idle).min(above_floor);
+    idle.into_iter()
         .rev()
-        .take(from_rest as usize)
-        .chain(available.into_iter().rev().take(from_available as usize))
+        .take(from_idle as usize)
+        .chain(serving.into_iter().rev().take(from_serving as usize))
         .collect()
 }
 
