@@ -74,10 +74,23 @@ pub(super) fn endpoint() -> EndpointName {
 /// Any situation whose limits leave a way to move, in both directions.
 pub(super) fn situation() -> impl Strategy<Value = Situation> {
     (fleet(), record())
-        .prop_map(|(fleet, record)| Situation { fleet, record, now: at(NOW), endpoint: endpoint() })
+        .prop_map(|(fleet, record)| {
+            let mut situation = Situation { fleet, record, now: at(NOW), endpoint: endpoint() };
+            name_starts(&mut situation);
+            situation
+        })
         .prop_filter("limits leave a way to move", |situation| {
             limits_of(&situation.record).is_ok() && limits_of(&turned_back(&situation.record)).is_ok()
         })
+}
+
+/// Gives some of the wanted replicas the names of starts of this rollout, as they would have.
+fn name_starts(situation: &mut Situation) {
+    let Situation { fleet, record, .. } = situation;
+    let wanted = fleet.replicas.iter_mut().filter(|replica| replica.version == record.wanted().version);
+    for (ordinal, replica) in (0..record.starts).zip(wanted) {
+        replica.id = ReplicaId::of_rollout(&endpoint(), record.revision, ordinal);
+    }
 }
 
 fn turned_back(record: &Record) -> Record {
@@ -88,11 +101,7 @@ fn turned_back(record: &Record) -> Record {
 fn fleet() -> impl Strategy<Value = Fleet> {
     (prop::collection::vec(replica(), 0..14), any::<bool>()).prop_map(|(mut replicas, weighted)| {
         for (index, replica) in replicas.iter_mut().enumerate() {
-            // Some carry names of this rollout's starts, which may be pending still.
-            replica.id = match index % 3 {
-                0 => ReplicaId::of_rollout(&endpoint(), RolloutRevision(7), u32::try_from(index).unwrap()),
-                _ => ReplicaId(format!("other-{index:02}")),
-            };
+            replica.id = ReplicaId(format!("other-{index:02}"));
         }
         let weights = weighted.then(|| [(VersionNumber(0), 100)].into());
         Fleet { observed_at: at(NOW - 40), replicas, weights }

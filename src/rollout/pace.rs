@@ -48,25 +48,28 @@ pub(super) fn advance_batch(
     now: Timestamp,
     reasons: &mut Vec<String>,
 ) {
-    let Some(size) = batch_size(record, limits) else { return };
-    let wanted = wanted_so_far(record, limits);
-    if census.wanted_available < wanted {
-        // Whatever broke the batch breaks its bake: it starts over once the batch is whole again.
+    let batches = batch_size(record, limits).map_or(0, |size| limits.desired.div_ceil(size));
+    if record.batch.done >= batches {
+        // Nothing is left to bake: from here on the deadline for progress holds again.
         record.batch.baking_since = None;
+        return;
+    }
+    if census.wanted_available < wanted_so_far(record, limits) {
+        // Whatever broke the batch breaks its bake: it starts over once the batch is whole again. The time that it
+        // baked was no standstill.
+        if record.batch.baking_since.take().is_some() {
+            record.progress.at = now;
+        }
         return;
     }
     let since = *record.batch.baking_since.get_or_insert(now);
-    let ends = add(since, bake(record));
-    if now < ends {
+    if now < add(since, bake(record)) {
         return;
     }
-    let batches = limits.desired.div_ceil(size);
-    if record.batch.done < batches {
-        record.batch.done += 1;
-        record.batch.baking_since = None;
-        record.progress.at = now;
-        reasons.push(format!("batch {} of {batches} is done", record.batch.done));
-    }
+    record.batch.done += 1;
+    record.batch.baking_since = None;
+    record.progress.at = now;
+    reasons.push(format!("batch {} of {batches} is done", record.batch.done));
 }
 
 /// The wanted version alone serves, in full number, and every batch has baked.
