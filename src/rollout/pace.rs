@@ -22,10 +22,16 @@ pub(super) fn stops_allowed(record: &Record, census: &Census<'_>, limits: &Limit
 
 /// Replicas that can be counted on: other versions' ready ones, and wanted ones that are past every gate.
 ///
-/// While a batch bakes, its replicas are not counted on yet: what they are to replace stays.
+/// While a batch bakes, its replicas are not counted on yet: what they are to replace stays. Of a batch that is larger
+/// than the limits are wide, only so many can stay; the others make room for the rest of the batch.
 pub(super) fn dependable(record: &Record, census: &Census<'_>, limits: &Limits) -> u32 {
     let trusted = match batch_size(record, limits) {
-        Some(size) => census.wanted_available.min(size.saturating_mul(record.batch.done)),
+        Some(size) => {
+            let width = limits.max_surge.saturating_add(limits.max_unavailable);
+            let making_room = wanted_so_far(record, limits).saturating_sub(width);
+            let baked = size.saturating_mul(record.batch.done);
+            census.wanted_available.min(baked.max(making_room))
+        }
         None => census.wanted_available,
     };
     count(&census.unwanted_ready) + trusted

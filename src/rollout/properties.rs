@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::arbitrary::{Situation, at, endpoint, situation};
 use super::step::{Action, Decision, step};
-use super::{Limits, Phase, Record};
+use super::{Limits, Phase, Record, simulate};
 use crate::fleet::{Fleet, Replica, ReplicaState};
 use crate::spec::{ReplicaId, VersionNumber};
 
@@ -211,6 +211,27 @@ proptest! {
             replica.ready_since = replica.ready_since.map(shift);
         }
         prop_assert_eq!(decide(&skewed), decision);
+    }
+
+    #[test]
+    fn every_policy_that_can_move_reaches_its_target_within_its_limits(
+        (from, to) in (1_u32..12, 1_u32..12), (surge, unavailable) in (0_u32..4, 0_u32..4),
+        batch in prop::option::of((1_u32..9, 0_u64..40)),
+    ) {
+        let policy = serde_json::json!({
+            "max_surge": surge, "max_unavailable": unavailable,
+            "batch": batch.map(|(size, bake)| serde_json::json!({ "size": size, "bake": format!("{bake}s") })),
+        });
+        prop_assume!(surge + unavailable > 0 && (to > 1 || surge > 0));
+        let outcome = simulate(&serde_json::from_value(serde_json::json!({
+            "replicas": to, "prior_replicas": from, "policy": policy, "start_seconds": 20, "drain_seconds": 5,
+        })).unwrap()).unwrap();
+        prop_assert_eq!(outcome.phase, Phase::Succeeded, "{:#?}", outcome.steps);
+        prop_assert!(outcome.peak_occupied <= (to + surge).max(from));
+        prop_assert!(outcome.least_ready >= to.saturating_sub(unavailable).min(from));
+        if from == to {
+            prop_assert!(outcome.makespan_seconds >= outcome.bound_seconds - 1e-6);
+        }
     }
 
     #[test]
