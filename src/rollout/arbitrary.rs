@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::Phase;
-use super::record::{BatchProgress, Failure, FailureClass, PendingStart, Progress, Record, Side};
+use super::pending::{PendingStart, PendingStop};
+use super::record::{BatchProgress, Failure, FailureClass, Progress, Record, Side};
 use super::step::{Accounting, Input, limits_of};
 use crate::fleet::{Fleet, Replica, ReplicaState};
 use crate::spec::{
@@ -77,6 +78,11 @@ pub(super) fn situation() -> impl Strategy<Value = Situation> {
         .prop_map(|(fleet, record)| {
             let mut situation = Situation { fleet, record, now: at(NOW), endpoint: endpoint() };
             name_starts(&mut situation);
+            // Stops that were ordered a moment ago are of replicas that were there.
+            let ids = situation.fleet.replicas.iter().map(|replica| replica.id.clone());
+            for (stop, id) in situation.record.stopping.iter_mut().zip(ids) {
+                stop.replica = id;
+            }
             situation
         })
         .prop_filter("limits leave a way to move", |situation| {
@@ -173,9 +179,9 @@ fn policy() -> impl Strategy<Value = DeploymentPolicy> {
 fn record() -> impl Strategy<Value = Record> {
     let from = prop::option::weighted(0.8, 1_u32..9);
     let turned = prop::bool::weighted(0.3);
-    let orders = (0_u32..4, 0_u32..3, 0_i64..20);
+    let orders = (0_u32..4, 0_u32..3, 0_i64..10, 0_u32..3);
     (from, 1_u32..9, policy(), turned, orders, batch(), (0_i64..800, 0_u32..2)).prop_map(
-        |(from, to, policy, turned, (starts, pending, age), batch, (idle, flaps))| {
+        |(from, to, policy, turned, (starts, pending, age, stopping), batch, (idle, flaps))| {
             let side = |version, replicas| Side { version: VersionNumber(version), replicas };
             let from = from.map(|replicas| side(0, replicas));
             let turned = turned && from.is_some();
@@ -184,11 +190,13 @@ fn record() -> impl Strategy<Value = Record> {
             record.starts = starts + pending;
             record.pending = (starts..record.starts)
                 .map(|ordinal| PendingStart {
-                    ordinal,
+                    replica: ReplicaId::of_rollout(&endpoint(), RolloutRevision(7), ordinal),
                     version: VersionNumber(u32::from(ordinal % 4 != 3)),
-                    at: at(NOW - age.min(9)),
+                    at: at(NOW - age),
                 })
                 .collect();
+            let stop = |_| PendingStop { replica: ReplicaId(String::new()), at: at(NOW - age) };
+            record.stopping = (0..stopping).map(stop).collect();
             record.batch = batch;
             record.progress = Progress { rungs: 3, unwanted: 2, at: at(NOW - idle) };
             record.flaps = flaps;
