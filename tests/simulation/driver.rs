@@ -16,7 +16,7 @@ use super::cloud::{SimCloud, now};
 use super::control::Control;
 use super::random::Random;
 use super::referee;
-use super::script::{Act, Apply, Ending, Script};
+use super::script::{Act, Apply, Ending, LAST_POLICY, Script};
 use super::store::ShakyStore;
 use super::world::World;
 
@@ -78,7 +78,7 @@ impl Stage {
         let calm = Duration::from_millis(self.script.knobs.faults_end + 1);
         sleep(calm.saturating_sub(self.start.elapsed())).await;
         let last = self.script.versions.len() - 1;
-        let apply = Apply { version: last, policy: 0, machine: 9, skew_seconds: 0 };
+        let apply = Apply { version: last, policy: LAST_POLICY, machine: 9, skew_seconds: 0 };
         for run in 1..=LAST_RUNS_MAX {
             let outcome = self.run(apply, Ending::Free).await;
             if phase(&outcome) == Some(Phase::Succeeded) {

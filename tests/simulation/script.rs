@@ -1,10 +1,13 @@
 //! What happens in one simulation: drawn from a seed, readable when printed.
 
-use sluice::spec::DeploymentPolicy;
+use sluice::spec::{CountOrPercent, DeploymentPolicy};
 
 use super::clock::Millis;
 use super::random::Random;
 use super::world::{Behaviour, External, Knobs};
+
+/// The policy of the last applies: it can move any number of replicas.
+pub const LAST_POLICY: usize = 3;
 
 /// One simulation.
 #[derive(Debug)]
@@ -57,7 +60,8 @@ impl Script {
         let large = random.permille(50);
         let desired = if large { random.count(9, 24) } else { random.count(1, 8) };
         let versions = versions(&mut random, desired);
-        let policies: Vec<_> = (0..3).map(|_| policy(&mut random, desired)).collect();
+        let mut policies: Vec<_> = (0..=LAST_POLICY).map(|_| policy(&mut random, desired)).collect();
+        policies[LAST_POLICY].max_surge = CountOrPercent::Count(random.count(1, 3));
         let faults_end = random.within(100, 1_500) * 1_000;
         let skewed = random.permille(400);
         let acts = acts(&mut random, versions.len(), skewed);
@@ -125,7 +129,7 @@ fn acts(random: &mut Random, versions: usize, skewed: bool) -> Vec<Act> {
     let machines: Vec<(u32, i64)> = (0..3).map(|machine| (machine, skew(random, skewed))).collect();
     let apply = |random: &mut Random, version: usize| {
         let (machine, skew_seconds) = random.pick(&machines);
-        let policy = usize::try_from(random.within(0, 2)).unwrap();
+        let policy = usize::try_from(random.within(0, 3)).unwrap();
         Apply { version, policy, machine, skew_seconds }
     };
     let any = |random: &mut Random| usize::try_from(random.next() % versions as u64).unwrap();
