@@ -109,7 +109,7 @@ impl Run<'_> {
             let Some(observed) = self.look(stop).await? else { continue };
             let decision = self.decide(&observed)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(decision).await?;
+            let acted = self.follow(decision, stop).await?;
             if self.opened.record.phase.is_terminal() {
                 // Read back after the last entry: the report tells what is, not what was decided upon.
                 let observed = self.observe().await.unwrap_or(observed);
@@ -159,7 +159,7 @@ impl Run<'_> {
     }
 
     /// Records a decision and carries it out. Says whether there was anything to carry out.
-    async fn follow(&mut self, decision: Decision) -> Result<bool, EngineError> {
+    async fn follow(&mut self, decision: Decision, stop: &CancellationToken) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
             || decision.record.phase != before.phase
@@ -177,6 +177,7 @@ impl Run<'_> {
             revision: self.opened.record.revision,
             fence: self.opened.fence,
             drain: &self.opened.record.policy.drain,
+            stop,
         };
         let carried = self.engine.carry_out(&orders, &decision.actions).await;
         self.results.extend(carried.results);
