@@ -94,6 +94,9 @@ impl Engine {
         let now = self.clock.now();
         let mut record = Record::new(revision, from, to, target.policy.clone(), now);
         record.policy_name.clone_from(&target.policy_name);
+        if let Some(last) = last {
+            record = record.after(&last.record, now);
+        }
         let fence = revision.0 * FENCES_PER_ROLLOUT;
         let mut journal = Journal::new(self.ledger.clone(), self.cloud.name(), endpoint.clone(), revision);
         journal.append(self.entry(EntryKind::Opened, record.clone(), fence, now)).await?;
