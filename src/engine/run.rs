@@ -107,9 +107,12 @@ impl Run<'_> {
                 return Ok(self.report(observed));
             }
             let Some(observed) = self.look(stop).await? else { continue };
-            let decision = self.decide(&observed)?;
+            let decided_at = self.engine.clock.now();
+            let decision = self.decide(&observed, decided_at)?;
             let wake_after = decision.wake_after;
             let acted = self.follow(decision, stop).await?;
+            // Calls take time: the last of them may show that much later.
+            self.opened.record.date_orders(decided_at, self.engine.clock.now());
             if self.opened.record.phase.is_terminal() {
                 // Read back after the last entry: the report tells what is, not what was decided upon.
                 let observed = self.observe().await.unwrap_or(observed);
@@ -148,12 +151,12 @@ impl Run<'_> {
         observed.ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })
     }
 
-    fn decide(&self, observed: &ObservedEndpoint) -> Result<Decision, EngineError> {
+    fn decide(&self, observed: &ObservedEndpoint, now: Timestamp) -> Result<Decision, EngineError> {
         Ok(step(&Input {
             endpoint: &self.target.endpoint,
             fleet: &observed.fleet,
             record: &self.opened.record,
-            now: self.engine.clock.now(),
+            now,
             accounting: Accounting::Devices,
         })?)
     }
