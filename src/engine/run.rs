@@ -10,8 +10,9 @@ use super::act::Orders;
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
+use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, EntryKind};
-use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, step};
+use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, VISIBILITY_MAX, fail, step};
 use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
 
 /// What an endpoint should serve, and how to get there.
@@ -43,6 +44,10 @@ struct Run<'a> {
     opened: Opened,
     results: Vec<ActionResult>,
     recorded_at: Instant,
+    /// When the endpoint was last seen.
+    seen_at: Instant,
+    /// The time of what was seen then, by the cloud's clock.
+    observed_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -56,7 +61,15 @@ impl Engine {
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
         self.cloud.publish_version(&target.endpoint, &target.version).await?;
         let opened = self.open(target, stop).await?;
-        let mut run = Run { engine: self, target, opened, results: Vec::new(), recorded_at: Instant::now() };
+        let mut run = Run {
+            engine: self,
+            target,
+            opened,
+            results: Vec::new(),
+            recorded_at: Instant::now(),
+            seen_at: Instant::now(),
+            observed_at: None,
+        };
         if let Err(error) = run.preflight().await {
             run.give_up(&error).await?;
             return Err(error);
@@ -127,15 +140,17 @@ impl Run<'_> {
     /// Observes; while the cloud cannot be reached nothing is done but waiting, until a deadline passes.
     async fn look(&mut self, stop: &CancellationToken) -> Result<Option<ObservedEndpoint>, EngineError> {
         match self.observe().await {
-            Ok(observed) => Ok(Some(observed)),
+            Ok(observed) if self.is_news(&observed.fleet) => Ok(Some(observed)),
+            Ok(_) => {
+                self.stay(stop).await?;
+                Ok(None)
+            }
             Err(EngineError::Cloud(error)) if error.retry != Retry::Never => {
-                let blind_for = self.engine.clock.now().duration_since(self.opened.record.progress.at);
-                if blind_for.unsigned_abs() > self.opened.record.policy.progress_deadline.as_duration() {
+                if self.seen_at.elapsed() > self.opened.record.policy.progress_deadline.as_duration() {
                     self.interrupt().await?;
                     return Err(error.into());
                 }
-                self.renew_lease().await?;
-                self.wait(None, stop).await;
+                self.stay(stop).await?;
                 Ok(None)
             }
             Err(error) => {
@@ -143,6 +158,25 @@ impl Run<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Takes note of a look. One that is older than the last is no news: what it shows has changed since. Only a clock
+    /// that was set back looks like that for long.
+    fn is_news(&mut self, fleet: &Fleet) -> bool {
+        let last = self.observed_at.unwrap_or(Timestamp::MIN);
+        if fleet.observed_at < last && self.seen_at.elapsed() < VISIBILITY_MAX.as_duration() {
+            return false;
+        }
+        self.observed_at = Some(fleet.observed_at);
+        self.seen_at = Instant::now();
+        true
+    }
+
+    /// Changes nothing and lets time pass.
+    async fn stay(&mut self, stop: &CancellationToken) -> Result<(), EngineError> {
+        self.renew_lease().await?;
+        self.wait(None, stop).await;
+        Ok(())
     }
 
     async fn observe(&self) -> Result<ObservedEndpoint, EngineError> {

@@ -52,7 +52,16 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
             }
         }
         Change::Stop { id } => {
+            let served_then = world
+                .fleet_at(seen_at)
+                .replicas
+                .iter()
+                .any(|replica| &replica.id == id && replica.state.is_ready());
             world.stop(id);
+            if !served_then {
+                // It came up since: the engine let it go as one that does not serve.
+                return;
+            }
             let left = world.ready() + world.losses_since(seen_at);
             if world.ready() < ready && left < floor {
                 world.violate(format!("{id} is stopped: {left} ready are left, {floor} must be"));
