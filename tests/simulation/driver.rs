@@ -7,7 +7,9 @@ use object_store::memory::InMemory;
 use sluice::engine::{Engine, EngineError, Report, Target};
 use sluice::ledger::{Holder, Ledger, LedgerError};
 use sluice::rollout::Phase;
-use sluice::spec::{CloudName, EndpointName, PinnedVersion, Pins, VersionNumber, VersionSpec};
+use sluice::spec::{
+    CloudName, DeploymentPolicy, EndpointName, PinnedVersion, Pins, VersionNumber, VersionSpec,
+};
 use sluice::version::{Digest, VersionRecord};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -40,7 +42,7 @@ pub struct Stage {
 }
 
 /// How a run went; nothing if its process died.
-type Outcome = Option<Result<Report, EngineError>>;
+pub type Outcome = Option<Result<Report, EngineError>>;
 
 impl Stage {
     pub async fn set(seed: u64, script: Script) -> Self {
@@ -60,6 +62,11 @@ impl Stage {
         }
         let world = Arc::new(Mutex::new(world));
         Self { world, ledger, endpoint, script, store, start, random, engines: 0 }
+    }
+
+    /// The policies, for tests that change them on the way.
+    pub fn policies(&mut self) -> &mut Vec<DeploymentPolicy> {
+        &mut self.script.policies
     }
 
     pub async fn play(&mut self) {
@@ -110,7 +117,7 @@ impl Stage {
         });
     }
 
-    async fn run(&mut self, apply: Apply, ending: Ending) -> Outcome {
+    pub async fn run(&mut self, apply: Apply, ending: Ending) -> Outcome {
         let prepared = self.prepare(apply, ending);
         self.attend(prepared, ending).await
     }

@@ -15,6 +15,10 @@ mod random;
 #[cfg(test)]
 mod referee;
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 mod seeds;
