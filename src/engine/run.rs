@@ -219,13 +219,13 @@ impl Run<'_> {
         let carried = self.engine.carry_out(&orders, &decision.actions).await;
         self.results.extend(carried.results);
         if let Some(refused) = carried.refused {
-            self.refuse(refused)?;
+            self.refuse(refused).await?;
         }
         Ok(!decision.actions.is_empty())
     }
 
     /// The cloud will not do what the rollout needs: turn back, unless somebody else has taken over.
-    fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
+    async fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
         if error.kind == CloudErrorKind::Fenced {
             return Err(error.into());
         }
@@ -234,6 +234,7 @@ impl Run<'_> {
         fail(&mut self.opened.record, FailureClass::Refused, error.chain(), now, &mut reasons);
         if self.opened.record.phase.is_terminal() {
             self.opened.record.ended_at = Some(now);
+            self.record(EntryKind::Ended, None).await?;
         }
         Ok(())
     }
