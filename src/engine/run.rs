@@ -95,9 +95,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends a rollout that never began to act. One that was resumed stays open for another try.
+    /// Ends a rollout that never began to act. One that may have acted stays open for another try.
     async fn give_up(&mut self, error: &EngineError) -> Result<(), EngineError> {
-        if self.opened.record.starts > 0 {
+        if self.opened.record.phase != Phase::Planned {
             return self.interrupt().await;
         }
         let now = self.engine.clock.now();
