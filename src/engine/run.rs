@@ -79,11 +79,13 @@ impl Engine {
 }
 
 impl Run<'_> {
-    /// Both versions must be startable before anything is touched: the target, and the one to go back to.
+    /// What lies ahead must be possible before anything is touched: the target, and the way back to the version that
+    /// serves. On the way back the target is not needed any more.
     async fn preflight(&self) -> Result<(), EngineError> {
         let record = &self.opened.record;
-        let back = record.from.filter(|_| record.policy.rollback.auto).map(|side| side.version);
-        for number in [Some(record.to.version), back].into_iter().flatten() {
+        let ahead = Some(record.to).filter(|_| !record.is_rolling_back());
+        let back = record.from.filter(|_| record.policy.rollback.auto || record.is_rolling_back());
+        for number in [ahead, back].into_iter().flatten().map(|side| side.version) {
             let endpoint = &self.target.endpoint;
             let checked = self.engine.cloud.check_startable(endpoint, number).await;
             checked.map_err(|source| EngineError::NotStartable {
