@@ -12,7 +12,9 @@ use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
 use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, EntryKind};
-use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, VISIBILITY_MAX, fail, step};
+use crate::rollout::{
+    Accounting, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail, step,
+};
 use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
 
 /// What an endpoint should serve, and how to get there.
@@ -85,7 +87,9 @@ impl Run<'_> {
         let record = &self.opened.record;
         let ahead = Some(record.to).filter(|_| !record.is_rolling_back());
         let back = record.from.filter(|_| record.policy.rollback.auto || record.is_rolling_back());
-        for number in [ahead, back].into_iter().flatten().map(|side| side.version) {
+        let Record { policy, .. } = record;
+        for Side { version: number, replicas } in [ahead, back].into_iter().flatten() {
+            Limits::resolve(replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)?;
             let endpoint = &self.target.endpoint;
             let checked = self.engine.cloud.check_startable(endpoint, number).await;
             checked.map_err(|source| EngineError::NotStartable {
