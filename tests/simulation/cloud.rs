@@ -91,7 +91,7 @@ impl SimCloud {
             Some(LastCall::Lost) => self.control.die().await,
             Some(LastCall::Done) => {
                 let _unheard = self.apply(&change, fence, governing.as_ref());
-                self.control.die().await
+                self.control.die().await;
             }
             Some(LastCall::Late) => {
                 let late = self.clone();
@@ -100,7 +100,7 @@ impl SimCloud {
                     tokio::time::sleep(Duration::from_millis(delay)).await;
                     let _unheard = late.apply(&change, fence, governing.as_ref());
                 });
-                self.control.die().await
+                self.control.die().await;
             }
         }
         self.take_time().await;

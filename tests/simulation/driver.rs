@@ -103,7 +103,7 @@ impl Stage {
         }
     }
 
-    async fn perform(&mut self, act: &Act) {
+    pub async fn perform(&mut self, act: &Act) {
         let Some((later, second)) = act.second else {
             self.run(act.apply, act.ending).await;
             return;
@@ -162,7 +162,7 @@ impl Stage {
     async fn attend(&self, prepared: (Engine, Target, Arc<Control>), ending: Ending) -> Outcome {
         let (engine, target, control) = prepared;
         let who = engine.holder.name.clone();
-        self.note(format!(
+        self.note(&format!(
             "{who} on {} applies {}, {ending:?}",
             engine.holder.machine, target.version.number
         ));
@@ -177,7 +177,7 @@ impl Stage {
             std::future::pending::<()>().await;
         };
         let outcome = tokio::select! {
-            result = timeout(RUN_MAX, engine.run(&target, &control.stop)) => result.ok(),
+            result = timeout(RUN_MAX, Box::pin(engine.run(&target, &control.stop))) => result.ok(),
             () = control.died.notified() => return self.buried(&who),
             () = sleep(Duration::from_millis(dies_after)) => return self.buried(&who),
             () = stopped => None,
@@ -186,7 +186,7 @@ impl Stage {
             self.violate(format!("{who} never ends"));
             return None;
         };
-        self.note(match &result {
+        self.note(&match &result {
             Ok(report) => format!("{who}: {:?} {:?}", report.record.phase, report.record.failure),
             Err(error) => format!("{who}: {}", sluice::cloud::Chain(error)),
         });
@@ -197,11 +197,11 @@ impl Stage {
     }
 
     fn buried(&self, who: &str) -> Outcome {
-        self.note(format!("{who} dies"));
+        self.note(&format!("{who} dies"));
         None
     }
 
-    fn note(&self, what: String) {
+    fn note(&self, what: &str) {
         now(&self.world).note(what);
     }
 

@@ -11,6 +11,10 @@ mod control;
 #[cfg(test)]
 mod driver;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod interrupts;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod referee;

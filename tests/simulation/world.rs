@@ -172,7 +172,7 @@ impl World {
         if !self.known.insert(id.clone()) {
             return;
         }
-        self.add(id.clone(), version);
+        self.add(id, version);
         self.allocate();
     }
 
@@ -191,7 +191,7 @@ impl World {
     }
 
     pub fn tell(&mut self, what: &str, id: &ReplicaId) {
-        self.note(format!("{id} {what}"));
+        self.note(&format!("{id} {what}"));
         let shown = self.shown();
         self.past.push_back((self.now, shown));
         while self.past.get(1).is_some_and(|(at, _)| at + REMEMBERED < self.now) {
@@ -199,23 +199,23 @@ impl World {
         }
     }
 
-    pub fn note(&mut self, what: String) {
+    pub fn note(&mut self, what: &str) {
         let (seconds, millis) = (self.now / 1_000, self.now % 1_000);
         let (occupied, ready) = (self.occupied(), self.ready());
         self.timeline.push(format!("{seconds:>6}.{millis:03} [{occupied} held, {ready} ready] {what}"));
     }
 
     pub fn violate(&mut self, what: String) {
-        self.note(format!("VIOLATION: {what}"));
+        self.note(&format!("VIOLATION: {what}"));
         self.violations.push(what);
     }
 
-    fn add(&mut self, id: ReplicaId, version: VersionNumber) {
+    fn add(&mut self, id: &ReplicaId, version: VersionNumber) {
         let state = ReplicaState::Requested;
         let replica =
             SimReplica { id: id.clone(), version, state, due: Millis::MAX, ready_since: None, failures: 0 };
         self.replicas.push(replica);
-        self.tell(&format!("of {version} is requested"), &id);
+        self.tell(&format!("of {version} is requested"), id);
     }
 
     fn shown(&self) -> Vec<Replica> {
@@ -338,7 +338,7 @@ impl World {
             External::Add => {
                 let id = ReplicaId(format!("manual-{}", self.additions.len()));
                 self.additions.push(self.now);
-                self.add(id, self.replicas[index].version);
+                self.add(&id, self.replicas[index].version);
             }
         }
     }
