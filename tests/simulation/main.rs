@@ -11,6 +11,8 @@ mod control;
 #[cfg(test)]
 mod driver;
 #[cfg(test)]
+mod explore;
+#[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod interrupts;
