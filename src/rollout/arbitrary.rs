@@ -1,5 +1,6 @@
 //! Arbitrary fleets, policies and records for the property tests: everything that types allow and a cloud could show.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -200,6 +201,7 @@ fn record() -> impl Strategy<Value = Record> {
             record.batch = batch;
             record.progress = Progress { rungs: 3, unwanted: 2, at: at(NOW - idle) };
             record.flaps = flaps;
+            record.earlier_failures = Some(BTreeMap::new());
             if turned {
                 let at = at(NOW - idle);
                 record.failure =

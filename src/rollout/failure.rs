@@ -1,6 +1,6 @@
 //! When a rollout has failed, and what follows: one way back, then standstill.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use super::Phase;
 use super::census::{Census, count};
 use super::pace::add;
 use super::record::{BatchProgress, Failure, FailureClass, Progress, Record};
-use crate::fleet::ReplicaState;
+use crate::fleet::{Replica, ReplicaState};
 
 /// Takes note of new marks and of replicas that stopped being ready.
 pub(super) fn note_progress(record: &mut Record, census: &Census<'_>, now: Timestamp) {
@@ -19,6 +19,7 @@ pub(super) fn note_progress(record: &mut Record, census: &Census<'_>, now: Times
         progress.unwanted = progress.unwanted.min(unwanted);
         progress.at = now;
     }
+    note_earlier_failures(record, census);
     for replica in &census.wanted_replicas {
         if replica.state.is_ready() {
             record.seen_ready.insert(replica.id.clone());
@@ -26,6 +27,14 @@ pub(super) fn note_progress(record: &mut Record, census: &Census<'_>, now: Times
             record.flaps += 1;
         }
     }
+}
+
+/// Remembers what had failed before the first look; forgets it of replicas that have been ready since.
+fn note_earlier_failures(record: &mut Record, census: &Census<'_>) {
+    let replicas = census.wanted_replicas.iter().filter(|replica| replica.start_failures > 0);
+    let now: BTreeMap<_, _> = replicas.map(|replica| (replica.id.clone(), replica.start_failures)).collect();
+    let earlier = record.earlier_failures.get_or_insert_with(|| now.clone());
+    earlier.retain(|id, failures| now.get(id).is_some_and(|now| now >= failures));
 }
 
 /// Decides whether the rollout has failed; turns it back or ends it then. Says whether it did.
@@ -70,6 +79,7 @@ pub fn fail(
             record.progress = Progress { rungs: 0, unwanted: u32::MAX, at: now };
             record.seen_ready = BTreeSet::new();
             record.flaps = 0;
+            record.earlier_failures = None;
         }
     }
 }
@@ -85,8 +95,12 @@ pub(super) fn deadline(record: &Record) -> Option<Timestamp> {
 }
 
 fn start_failure(record: &Record, census: &Census<'_>) -> Option<(FailureClass, String)> {
-    let failing = census.wanted_replicas.iter().filter(|replica| replica.start_failures > 0);
-    let failures: u32 = failing.clone().map(|replica| replica.start_failures).sum();
+    let own = |replica: &&Replica| {
+        let earlier = record.earlier_failures.as_ref().and_then(|earlier| earlier.get(&replica.id));
+        replica.start_failures.saturating_sub(earlier.copied().unwrap_or(0))
+    };
+    let failing = census.wanted_replicas.iter().copied().filter(|replica| own(replica) > 0);
+    let failures: u32 = failing.clone().map(|replica| own(&replica)).sum();
     if failures < record.policy.max_start_failures {
         return None;
     }

@@ -1,6 +1,6 @@
 //! What a rollout has to remember between two steps. Everything else is in the fleet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,10 @@ pub struct Record {
     /// How often one of them stopped being ready.
     #[serde(default)]
     pub flaps: u32,
+    /// Failed starts of wanted replicas that were counted before the rollout took this direction; nothing until it has
+    /// looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_failures: Option<BTreeMap<ReplicaId, u32>>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -137,6 +141,7 @@ impl Record {
             progress: Progress { rungs: 0, unwanted: u32::MAX, at: now },
             seen_ready: BTreeSet::new(),
             flaps: 0,
+            earlier_failures: None,
             ended_at: None,
         }
     }

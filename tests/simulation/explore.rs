@@ -42,6 +42,7 @@ impl Course {
         let at = Timestamp::UNIX_EPOCH;
         let mut record = Record::new(RolloutRevision(1), self.from, self.to, self.policy.clone(), at);
         record.flaps = node.flaps;
+        record.earlier_failures = Some(BTreeMap::new());
         record.batch.done = node.batches;
         record.failure =
             node.turned.then(|| Failure { class: FailureClass::Start, reason: String::new(), at });

@@ -5,7 +5,7 @@ use sluice::engine::EngineError;
 use sluice::rollout::Phase;
 
 use super::scene::{pass, serving};
-use super::script::Ending;
+use super::script::{Act, Apply, Ending};
 use super::world::Behaviour::{Crashing, Good, Missing, Refused};
 
 #[tokio::test(start_paused = true)]
@@ -68,5 +68,43 @@ async fn batches_of_another_size_bake_from_the_beginning() {
     assert_eq!(stage.record().await.batch.done, 0, "two batches of one are not two batches of two");
     assert_eq!(stage.ends(1).await, Phase::Succeeded);
     pass(1).await;
+    stage.was_kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_from_before_a_rollout_are_not_its_own() {
+    let policy = json!({ "rollback": { "auto": false }, "max_start_failures": 2 });
+    let mut stage = serving(&[(Good, 2), (Crashing, 2)], policy).await;
+    assert_eq!(stage.ends(1).await, Phase::Frozen);
+    stage.becomes(1, Good);
+    assert_eq!(stage.ends(1).await, Phase::Succeeded, "the cause is gone, the old count is still there");
+    stage.was_kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_go_on_counting_where_an_earlier_rollout_left_off() {
+    let policy = json!({ "rollback": { "auto": false }, "max_start_failures": 2, "progress_deadline": "1h" });
+    let mut stage = serving(&[(Good, 2), (Crashing, 2)], policy).await;
+    assert_eq!(stage.ends(1).await, Phase::Frozen);
+    let before = stage.seconds();
+    assert_eq!(stage.ends(1).await, Phase::Frozen);
+    assert!(stage.seconds() - before < 120, "two more failures are enough");
+    stage.was_kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_runs_ahead_blocks_nobody_and_takes_nothing_from_the_living() {
+    let mut stage = serving(&[(Good, 3), (Good, 3), (Good, 3)], json!({})).await;
+    // It dies an hour ahead of everybody else.
+    assert!(stage.apply_on(1, 3_600, 1, Ending::DiesAfter(12_000)).await.is_none());
+    let before = stage.seconds();
+    let report = stage.apply_on(2, 0, 1, Ending::Free).await.unwrap().unwrap();
+    assert_eq!(report.record.phase, Phase::Succeeded);
+    assert!(stage.seconds() - before < 240, "it took {} seconds", stage.seconds() - before);
+    // One that is a minute ahead sees a lease that has run out, of a holder who is at work.
+    let apply = |version, machine, skew_seconds| Apply { version, policy: 0, machine, skew_seconds };
+    let second = Some((15_000, apply(2, 4, 60)));
+    stage.perform(&Act { apply: apply(0, 3, 0), ending: Ending::Free, second, pause: 0 }).await;
+    assert_eq!((stage.ready_of(0), stage.ready_of(2)), (3, 0));
     stage.was_kept().await;
 }
