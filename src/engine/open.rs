@@ -1,6 +1,9 @@
 //! How a run begins: a new rollout, one that was left unfinished, or one that takes over from another target.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::holder::is_dead;
@@ -12,6 +15,8 @@ use crate::ledger::{Entry, EntryKind, Journal, Lease};
 use crate::rollout::{BatchProgress, Phase, Record, Side};
 use crate::spec::{EndpointName, RolloutRevision, VersionNumber};
 
+/// Clocks of two machines differ by less than this, or one of them is wrong beyond use.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_mins(2);
 /// Fences leave room for this many changes of holder within one rollout.
 const FENCES_PER_ROLLOUT: u64 = 1 << 20;
 
@@ -46,7 +51,9 @@ impl Engine {
         self.open_new(target, Some(&superseded)).await
     }
 
-    /// Waits until the lease is free: released, expired, or held by a process that is gone.
+    /// Waits until the lease is free: released, held by a process that is gone, or not renewed for as long as it lasts.
+    ///
+    /// Time is measured by watching: the clock by which another machine wrote the lease may be wrong.
     pub(super) async fn await_lease(
         &self,
         endpoint: &EndpointName,
@@ -54,10 +61,10 @@ impl Engine {
         mut entry: Entry,
         stop: &CancellationToken,
     ) -> Result<(Journal, Entry), EngineError> {
+        let watched_since = Instant::now();
         loop {
             let lease = &entry.lease;
-            let free = self.clock.now() >= lease.until || is_dead(&lease.holder, &self.holder);
-            if free || entry.record.phase.is_terminal() {
+            if entry.record.phase.is_terminal() || self.is_free(&entry) || watched_since.elapsed() >= LEASE {
                 return Ok((journal, entry));
             }
             let held = || EngineError::Held {
@@ -66,19 +73,27 @@ impl Engine {
                 holder: format!("{} (process {})", lease.holder.name, lease.holder.pid),
                 until: lease.until,
             };
-            let seen = entry.sequence;
             tokio::select! {
                 () = stop.cancelled() => return Err(held()),
-                () = tokio::time::sleep(self.poll) => {}
+                () = tokio::time::sleep(self.poll.min(LEASE)) => {}
             }
             let newer = self.ledger.current_rollout(self.cloud.name(), endpoint).await?;
             let Some((newer_journal, newer_entry)) = newer else { return Ok((journal, entry)) };
-            if newer_entry.sequence > seen && newer_entry.lease.holder == lease.holder {
-                // It is alive and at work.
+            let seen = (journal.revision(), entry.sequence);
+            let moved = (newer_journal.revision(), newer_entry.sequence) > seen;
+            if moved && !newer_entry.record.phase.is_terminal() && !self.is_free(&newer_entry) {
+                // Somebody is alive and at work.
                 return Err(held());
             }
             (journal, entry) = (newer_journal, newer_entry);
         }
+    }
+
+    /// The lease was released, its holder is known to be gone, or it ran out longer ago than clocks differ.
+    fn is_free(&self, entry: &Entry) -> bool {
+        let Lease { holder, until, .. } = &entry.lease;
+        let long_ago = until.checked_add(CLOCKS_DIFFER_MAX).is_ok_and(|until| self.clock.now() >= until);
+        *until <= entry.at || is_dead(holder, &self.holder) || long_ago
     }
 
     async fn open_new(&self, target: &Target, last: Option<&Entry>) -> Result<Opened, EngineError> {
