@@ -168,7 +168,10 @@ impl Journal {
         let bytes = serde_json::to_vec_pretty(&entry)
             .map_err(|source| LedgerError::Damaged { object: path.clone(), source })?;
         let digest = Digest::of_bytes(&bytes);
-        if !self.ledger.create_bytes(&path, bytes).await? {
+        // A store that tries again by itself after a lost answer finds what it wrote the first time.
+        let created = self.ledger.create_bytes(&path, bytes.clone()).await?
+            || self.ledger.read_bytes(&path).await?.is_some_and(|there| there == bytes);
+        if !created {
             return Err(LedgerError::LeaseLost { endpoint: self.endpoint.clone(), revision: self.revision });
         }
         self.next += 1;

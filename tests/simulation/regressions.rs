@@ -108,3 +108,11 @@ async fn a_clock_that_runs_ahead_blocks_nobody_and_takes_nothing_from_the_living
     assert_eq!((stage.ready_of(0), stage.ready_of(2)), (3, 0));
     stage.was_kept().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_store_that_is_lost_costs_nobody_the_lease() {
+    let mut stage = serving(&[(Good, 2), (Good, 2)], json!({})).await;
+    stage.store_loses_answers();
+    assert_eq!(stage.ends(1).await, Phase::Succeeded);
+    stage.was_kept().await;
+}

@@ -80,6 +80,11 @@ impl Stage {
         world.knobs.capacity.push((at, devices));
     }
 
+    /// From now on the store loses every other answer to a write.
+    pub fn store_loses_answers(&self) {
+        now(&self.world).knobs.ledger_lost_answers_permille = 500;
+    }
+
     pub fn ready_of(&self, version: u32) -> u32 {
         now(&self.world).ready_of(VersionNumber(version))
     }

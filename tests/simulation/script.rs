@@ -191,6 +191,7 @@ fn knobs(random: &mut Random, desired: u32, faults_end: Millis) -> Knobs {
         errors_after_permille: after,
         throttled_permille: throttled,
         ledger_errors_permille: ledger,
+        ledger_lost_answers_permille: random.pick(&[0, 0, 0, 100]),
         faults_end,
         capacity,
     }

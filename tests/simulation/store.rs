@@ -60,6 +60,12 @@ impl ObjectStore for ShakyStore {
             None if self.fails() => Err(unavailable()),
             None => {
                 let result = self.inner.put_opts(path, bytes, options).await;
+                let lost = self.world.lock().unwrap().knobs.ledger_lost_answers_permille;
+                if self.control.random(|random| random.permille(lost)) {
+                    // The client of the store tries again by itself, and finds what it wrote.
+                    let source = "simulated lost answer".into();
+                    return Err(Error::AlreadyExists { path: path.to_string(), source });
+                }
                 if self.fails() { Err(unavailable()) } else { result }
             }
         }

@@ -44,6 +44,8 @@ pub struct Knobs {
     pub errors_after_permille: u32,
     pub throttled_permille: u32,
     pub ledger_errors_permille: u32,
+    /// Writes whose answer is lost, so that the client of the store tries again and finds its own.
+    pub ledger_lost_answers_permille: u32,
     pub faults_end: Millis,
     /// Devices by time.
     pub capacity: Vec<(Millis, u32)>,
