@@ -15,7 +15,10 @@ const FENCES_PER_ROLLOUT: u64 = 1 << 20;
 /// What the holder of a fence was bound to when it last wrote it down.
 pub async fn governing(ledger: &Ledger, endpoint: &EndpointName, fence: u64) -> Option<Record> {
     let revision = RolloutRevision(fence / FENCES_PER_ROLLOUT);
-    let (journal, _) = ledger.rollout(CloudName::Local, endpoint, revision).await.unwrap()?;
+    let (journal, newest) = ledger.rollout(CloudName::Local, endpoint, revision).await.unwrap()?;
+    if newest.lease.fence == fence {
+        return Some(newest.record);
+    }
     let entries = journal.entries().await.unwrap();
     entries
         .into_iter()
