@@ -237,7 +237,9 @@ mod tests {
         mine.append(entry()).await.unwrap();
         let (mut theirs, seen) = ledger.current_rollout(CloudName::Local, &endpoint).await.unwrap().unwrap();
         assert_eq!(seen.sequence, 0);
-        theirs.append(entry()).await.unwrap();
+        let mut taken_over = entry();
+        taken_over.lease.holder.pid = 2;
+        theirs.append(taken_over).await.unwrap();
         assert!(matches!(mine.append(entry()).await, Err(LedgerError::LeaseLost { .. })));
         let entries = theirs.entries().await.unwrap();
         assert_eq!(entries[1].0.previous.as_ref(), Some(&entries[0].1));
