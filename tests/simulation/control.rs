@@ -60,13 +60,14 @@ impl Control {
         }
     }
 
-    /// The time of what the engine saw last.
+    /// The time of the newest look that the engine had: what it can know.
     pub fn seen_at(&self) -> Millis {
         self.state.lock().unwrap().seen_at
     }
 
     pub fn sees(&self, at: Millis) {
-        self.state.lock().unwrap().seen_at = at;
+        let mut state = self.state.lock().unwrap();
+        state.seen_at = state.seen_at.max(at);
     }
 
     pub fn random<T>(&self, ask: impl FnOnce(&mut Random) -> T) -> T {

@@ -20,7 +20,7 @@ use super::random::Random;
 use super::referee;
 use super::script::{Act, Apply, Ending, LAST_POLICY, Script};
 use super::store::ShakyStore;
-use super::world::World;
+use super::world::{Knobs, World};
 
 /// No run takes longer, in the world's time.
 const RUN_MAX: Duration = Duration::from_hours(6);
@@ -82,7 +82,9 @@ impl Stage {
 
     /// Once nothing goes wrong any more, a version that starts is reached, and then nothing is left to do.
     async fn come_to_rest(&mut self) {
-        let calm = Duration::from_millis(self.script.knobs.faults_end + 1);
+        // What happened last shows in every listing by then.
+        let Knobs { faults_end, stale_millis, .. } = self.script.knobs;
+        let calm = Duration::from_millis(faults_end + stale_millis + 1);
         sleep(calm.saturating_sub(self.start.elapsed())).await;
         let last = self.script.versions.len() - 1;
         let apply = Apply { version: last, policy: LAST_POLICY, machine: 9, skew_seconds: 0 };

@@ -4,9 +4,10 @@ use serde_json::json;
 use sluice::engine::EngineError;
 use sluice::rollout::Phase;
 
-use super::scene::{pass, serving};
+use super::scene::{calm, pass, serving, stage};
 use super::script::{Act, Apply, Ending};
 use super::world::Behaviour::{Crashing, Good, Missing, Refused};
+use super::world::Knobs;
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_ends_a_rollout_is_in_the_journal() {
@@ -115,4 +116,32 @@ async fn an_answer_of_the_store_that_is_lost_costs_nobody_the_lease() {
     stage.store_loses_answers();
     assert_eq!(stage.ends(1).await, Phase::Succeeded);
     stage.was_kept().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_that_took_long_to_order_are_not_ordered_twice() {
+    // Each call takes up to two seconds, and listings are up to nine seconds old.
+    for seed in 0..20 {
+        let slow = Knobs { latency_millis: 1_000, stale_millis: 9_000, ..calm() };
+        let policy = json!({ "max_surge": 0, "max_unavailable": 1, "min_ready": "0s" });
+        let mut stage = stage(&[(Good, 12)], policy, slow).await;
+        pass(seed).await;
+        assert_eq!(stage.ends(0).await, Phase::Succeeded);
+        assert_eq!(stage.record().await.starts, 12);
+        stage.was_kept().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_older_than_the_last_changes_nothing() {
+    for seed in 0..30 {
+        // Old replicas have just come up: an older look shows them as on their way, as if they could go.
+        let old = Knobs { stale_millis: 8_000, ..calm() };
+        let policy = json!({ "max_surge": 0, "max_unavailable": 1, "min_ready": "0s" });
+        let mut stage = stage(&[(Good, 4), (Good, 4)], policy, old).await;
+        // Whether it is done by then or not.
+        stage.apply(0, Ending::DiesAfter(13_000 + 200 * seed)).await;
+        assert_eq!(stage.ends(1).await, Phase::Succeeded);
+        stage.was_kept().await;
+    }
 }
