@@ -63,6 +63,7 @@ impl Engine {
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
         self.cloud.publish_version(&target.endpoint, &target.version).await?;
         let opened = self.open(target, stop).await?;
+        let observed_at = opened.observed_at;
         let mut run = Run {
             engine: self,
             target,
@@ -70,7 +71,7 @@ impl Engine {
             results: Vec::new(),
             recorded_at: Instant::now(),
             seen_at: Instant::now(),
-            observed_at: None,
+            observed_at,
         };
         if let Err(error) = run.preflight().await {
             run.give_up(&error).await?;
