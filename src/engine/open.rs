@@ -10,7 +10,7 @@ use super::{Engine, EngineError, LEASE};
 use crate::fleet::Fleet;
 use crate::ledger::{Entry, EntryKind, Journal, Lease};
 use crate::rollout::{Phase, Record, Side};
-use crate::spec::{RolloutRevision, VersionNumber};
+use crate::spec::{EndpointName, RolloutRevision, VersionNumber};
 
 /// Fences leave room for this many changes of holder within one rollout.
 const FENCES_PER_ROLLOUT: u64 = 1 << 20;
@@ -35,7 +35,7 @@ impl Engine {
         if entry.record.phase.is_terminal() {
             return self.open_new(target, Some(&entry)).await;
         }
-        let (journal, entry) = self.await_lease(target, journal, entry, stop).await?;
+        let (journal, entry) = self.await_lease(endpoint, journal, entry, stop).await?;
         if entry.record.phase.is_terminal() {
             return self.open_new(target, Some(&entry)).await;
         }
@@ -47,9 +47,9 @@ impl Engine {
     }
 
     /// Waits until the lease is free: released, expired, or held by a process that is gone.
-    async fn await_lease(
+    pub(super) async fn await_lease(
         &self,
-        target: &Target,
+        endpoint: &EndpointName,
         mut journal: Journal,
         mut entry: Entry,
         stop: &CancellationToken,
@@ -61,7 +61,7 @@ impl Engine {
                 return Ok((journal, entry));
             }
             let held = || EngineError::Held {
-                endpoint: target.endpoint.clone(),
+                endpoint: endpoint.clone(),
                 revision: journal.revision(),
                 holder: format!("{} (process {})", lease.holder.name, lease.holder.pid),
                 until: lease.until,
@@ -71,7 +71,7 @@ impl Engine {
                 () = stop.cancelled() => return Err(held()),
                 () = tokio::time::sleep(self.poll) => {}
             }
-            let newer = self.ledger.current_rollout(self.cloud.name(), &target.endpoint).await?;
+            let newer = self.ledger.current_rollout(self.cloud.name(), endpoint).await?;
             let Some((newer_journal, newer_entry)) = newer else { return Ok((journal, entry)) };
             if newer_entry.sequence > seen && newer_entry.lease.holder == lease.holder {
                 // It is alive and at work.
@@ -92,7 +92,8 @@ impl Engine {
         let to = Side { version: target.version.number, replicas: target.version.spec.replicas() };
         let revision = last.map_or(RolloutRevision(0), |entry| entry.record.revision).next();
         let now = self.clock.now();
-        let record = Record::new(revision, from, to, target.policy.clone(), now);
+        let mut record = Record::new(revision, from, to, target.policy.clone(), now);
+        record.policy_name.clone_from(&target.policy_name);
         let fence = revision.0 * FENCES_PER_ROLLOUT;
         let mut journal = Journal::new(self.ledger.clone(), self.cloud.name(), endpoint.clone(), revision);
         journal.append(self.entry(EntryKind::Opened, record.clone(), fence, now)).await?;
@@ -139,6 +140,7 @@ impl Engine {
         let fence = entry.lease.fence + 1;
         let mut record = entry.record.resumed(now);
         record.policy = target.policy.clone();
+        record.policy_name.clone_from(&target.policy_name);
         if record.phase == Phase::Interrupted {
             record.phase = if record.is_rolling_back() { Phase::RollingBack } else { Phase::Starting };
         }
@@ -147,7 +149,7 @@ impl Engine {
     }
 
     /// Ends a rollout in favour of a newer target. What it started is replaced by the newer one.
-    async fn supersede(&self, mut journal: Journal, entry: Entry) -> Result<Entry, EngineError> {
+    pub(super) async fn supersede(&self, mut journal: Journal, entry: Entry) -> Result<Entry, EngineError> {
         let now = self.clock.now();
         let mut record = entry.record;
         record.phase = Phase::Superseded;

@@ -12,7 +12,7 @@ use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
 use crate::ledger::{ActionResult, EntryKind};
 use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, step};
-use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion};
+use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
 
 /// What an endpoint should serve, and how to get there.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Target {
     pub version: PinnedVersion,
     /// How to replace the one that serves now.
     pub policy: DeploymentPolicy,
+    /// The name of the policy, for the history.
+    pub policy_name: Option<PolicyName>,
 }
 
 /// How a run ended, and what was seen last.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
-use crate::spec::{DeploymentPolicy, ReplicaId, RolloutRevision, VersionNumber};
+use crate::spec::{DeploymentPolicy, PolicyName, ReplicaId, RolloutRevision, VersionNumber};
 
 /// The memory of one rollout. The newest journal entry holds the current one; a step returns the next one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct Record {
     pub to: Side,
     /// The policy as it was when the rollout began.
     pub policy: DeploymentPolicy,
+    /// The policy's name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_name: Option<PolicyName>,
     /// When it began.
     pub started_at: Timestamp,
     /// Where it stands.
@@ -130,6 +133,7 @@ impl Record {
             from,
             to,
             policy,
+            policy_name: None,
             started_at: now,
             phase: Phase::Planned,
             failure: None,

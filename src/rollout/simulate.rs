@@ -443,7 +443,9 @@ mod tests {
 
     #[test]
     fn makespan_meets_the_bound_and_the_conservation_law_holds() {
-        for (n, s, u) in [(4_u32, 1_u32, 0_u32), (4, 0, 1), (8, 2, 0), (8, 2, 2), (8, 8, 0), (16, 2, 2), (100, 25, 25)] {
+        for (n, s, u) in
+            [(4_u32, 1_u32, 0_u32), (4, 0, 1), (8, 2, 0), (8, 2, 2), (8, 8, 0), (16, 2, 2), (100, 25, 25)]
+        {
             let outcome = play(serde_json::json!({
                 "replicas": n, "policy": { "max_surge": s, "max_unavailable": u },
                 "start_seconds": 300, "drain_seconds": 60,

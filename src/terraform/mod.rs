@@ -16,9 +16,14 @@
 //! * Unknown values never leave this module.
 
 pub mod consistency;
+pub mod decode;
+pub mod deployment_policy;
 pub mod diagnostics;
+pub mod endpoint;
+pub mod endpoint_version;
 pub mod log;
 pub mod plan;
+pub mod provider;
 pub mod resource;
 pub mod schema;
 pub mod validate;
@@ -27,6 +32,7 @@ pub mod wire;
 
 mod apply;
 mod calls;
+mod endpoint_outcome;
 mod handshake;
 mod lifecycle;
 mod plan_call;
