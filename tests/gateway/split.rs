@@ -24,7 +24,7 @@ async fn requests_are_split_exactly_by_weight_over_every_round() {
         }
         assert_eq!((old.requests(), new.requests()), (9 * round, round));
     }
-    assert_eq!((old.connections.load(std::sync::atomic::Ordering::SeqCst)), 1, "connections are kept alive");
+    assert_eq!(old.connections.load(std::sync::atomic::Ordering::SeqCst), 1, "connections are kept alive");
 }
 
 #[tokio::test]
