@@ -1,1 +1,3 @@
 //! The local GPU cloud: control API, supervisor, device slots, store and gateway.
+
+pub mod gateway;
