@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, test_kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, test_kill_process_group};
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 
@@ -77,6 +77,16 @@ pub fn signal_group(process: ProcessIdentity, signal: Signal) {
     {
         // It may have ended in between, which is as good.
         let _ended = kill_process_group(pid, signal);
+    }
+}
+
+/// Kills one process, not its group.
+pub fn kill(process: ProcessIdentity) {
+    if let Some(pid) = raw_pid(process.pid)
+        && is_alive(process)
+    {
+        // It may have ended in between, which is as good.
+        let _ended = kill_process(pid, Signal::KILL);
     }
 }
 

@@ -166,7 +166,7 @@ pub enum Event {
 }
 
 /// Why a health check failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckFailure {
     /// An answer with another status than 200.
     Status(u16),
