@@ -200,7 +200,7 @@ fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestB
 
 /// The connection ended without a byte of an answer, by a close or a reset; not an answer that made no sense.
 fn broke_before_an_answer(error: &hyper::Error) -> bool {
-    let io = error.source().is_some_and(|source| source.is::<std::io::Error>());
+    let io = error.source().is_some_and(<dyn StdError>::is::<std::io::Error>);
     error.is_incomplete_message() || error.is_canceled() || error.is_closed() || (io && !error.is_parse())
 }
 
