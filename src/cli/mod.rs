@@ -1,8 +1,8 @@
 //! The command line: one file per command. The same binary is the Terraform plugin when Terraform starts it.
 
-mod agent;
+pub mod agent;
 mod error;
-mod gateway;
+pub mod gateway;
 mod rollout;
 mod status;
 
@@ -35,15 +35,24 @@ enum Command {
     Status(status::StatusArguments),
 }
 
+/// Runs what has to be awaited. A program that serves wants every core; a question does not.
+fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Failed(format!("failed to start the runtime: {error}")))?;
+    Ok(runtime.block_on(future))
+}
+
 /// Runs the command that the arguments name.
 #[expect(clippy::print_stdout, reason = "a command line answers on standard output")]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    let answer = match &arguments.command {
+    let answer = match arguments.command {
         Command::Agent(command) => agent::run(command),
         Command::Gateway(command) => gateway::run(command),
-        Command::Rollout(command) => rollout::run(command),
-        Command::Status(arguments) => status::run(arguments),
+        Command::Rollout(command) => rollout::run(&command),
+        Command::Status(arguments) => status::run(&arguments),
     };
     match answer {
         Ok(text) if text.is_empty() => ExitCode::SUCCESS,

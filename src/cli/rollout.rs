@@ -187,7 +187,8 @@ fn check(problems: Vec<Problem>) -> Result<(), CliError> {
     if problems.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> = problems.into_iter().map(|problem| problem.below("policy").to_string()).collect();
+    let lines: Vec<String> =
+        problems.into_iter().map(|problem| problem.below("policy").to_string()).collect();
     Err(CliError::Input(lines.join("\n")))
 }
 

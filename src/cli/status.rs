@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::CliError;
-use crate::cloud::Chain;
+use super::{CliError, block_on};
 use crate::cloud::local::types::EndpointStatus;
 use crate::cloud::local::{LocalCloud, LocalSettings};
 use crate::spec::EndpointName;
@@ -26,11 +25,7 @@ pub struct StatusArguments {
 
 /// Runs the command.
 pub fn run(arguments: &StatusArguments) -> Result<String, CliError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CliError::Failed(error.to_string()))?;
-    let statuses = runtime.block_on(read(arguments))?;
+    let statuses = block_on(read(arguments))??;
     if arguments.json {
         return serde_json::to_string_pretty(&statuses).map_err(|error| CliError::Failed(error.to_string()));
     }
@@ -38,10 +33,9 @@ pub fn run(arguments: &StatusArguments) -> Result<String, CliError> {
 }
 
 async fn read(arguments: &StatusArguments) -> Result<Vec<EndpointStatus>, CliError> {
-    let settings = LocalSettings::existing(arguments.data_dir.clone())
-        .map_err(|error| CliError::Failed(Chain(&error).to_string()))?;
-    let cloud = LocalCloud::connect(settings).await.map_err(|error| CliError::Failed(error.chain()))?;
-    let mut statuses = cloud.endpoints().await.map_err(|error| CliError::Failed(error.chain()))?;
+    let settings = LocalSettings { data_dir: arguments.data_dir.clone(), ..LocalSettings::default() };
+    let asked = async { LocalCloud::connect(settings)?.endpoints().await };
+    let mut statuses = asked.await.map_err(|error| CliError::Failed(error.chain()))?;
     if let Some(name) = &arguments.endpoint {
         statuses.retain(|status| &status.name == name);
         if statuses.is_empty() {

@@ -18,6 +18,7 @@ use super::endpoint_version::EndpointVersionResource;
 use super::resource::{ManagedResource, Provider};
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
+use crate::agent::locations::Locations;
 use crate::clock::SystemClock;
 use crate::cloud::local::{LocalCloud, LocalSettings};
 use crate::cloud::{Chain, Cloud};
@@ -52,7 +53,7 @@ struct LocalConfig {
     data_dir: Option<String>,
     /// Path of the agent's socket. By default `agent.sock` in the data folder.
     socket: Option<String>,
-    /// Address of an agent that listens on TCP: `http://HOST:PORT`. Needs `token`.
+    /// Address of an agent that listens on TCP: `HOST:PORT`. Needs `token`.
     address: Option<String>,
     /// Token of an agent that listens on TCP. Also read from `SLUICE_AGENT_TOKEN`.
     #[schemars(extend("x-terraform" = { "sensitive": true }))]
@@ -116,13 +117,12 @@ impl Connections {
 
     async fn connect(&self) -> Result<Engine, (String, String)> {
         let config = self.settings().config.clone();
-        let local = local_settings(config.local.unwrap_or_default())?;
+        let (local, data_dir) = local_settings(config.local.unwrap_or_default())?;
         let url = config
             .ledger
             .or_else(|| std::env::var("SLUICE_LEDGER").ok().filter(|url| !url.is_empty()))
-            .unwrap_or_else(|| format!("file://{}", local.data_dir.join("ledger").display()));
+            .unwrap_or_else(|| format!("file://{}", data_dir.join("ledger").display()));
         let cloud = LocalCloud::connect(local)
-            .await
             .map_err(|error| ("The local cloud cannot be used".to_owned(), Chain(&error).to_string()))?;
         let ledger = Ledger::open(&url)
             .map_err(|error| ("The ledger cannot be opened".to_owned(), Chain(&error).to_string()))?;
@@ -135,26 +135,24 @@ impl Connections {
     }
 }
 
-fn local_settings(config: LocalConfig) -> Result<LocalSettings, (String, String)> {
-    let summary = || "The local cloud cannot be used".to_owned();
+fn local_settings(config: LocalConfig) -> Result<(LocalSettings, PathBuf), (String, String)> {
+    let unusable = |detail: String| ("The local cloud cannot be used".to_owned(), detail);
     let program = std::env::current_exe()
-        .map_err(|error| (summary(), format!("The provider cannot find its own program: {error}.")))?;
-    let data_dir = match config.data_dir {
-        Some(folder) => std::path::absolute(PathBuf::from(folder))
-            .map_err(|error| (summary(), format!("local.data_dir: {error}.")))?,
-        None => crate::agent::default_data_dir().map_err(|error| (summary(), Chain(&error).to_string()))?,
-    };
-    let autostart = config.autostart.unwrap_or(config.address.is_none());
-    Ok(LocalSettings {
-        socket: config.socket.map(PathBuf::from),
+        .map_err(|error| unusable(format!("The provider cannot find its own program: {error}.")))?;
+    let socket = config.socket.map(PathBuf::from);
+    let locations = Locations::new(config.data_dir.map(PathBuf::from), socket.clone())
+        .map_err(|error| unusable(Chain(&error).to_string()))?;
+    let settings = LocalSettings {
+        socket,
+        autostart: config.autostart.unwrap_or(config.address.is_none()),
         token: config.token.or_else(|| std::env::var("SLUICE_AGENT_TOKEN").ok()),
         address: config.address,
-        data_dir,
-        autostart,
+        data_dir: Some(locations.data_dir.clone()),
         device_slots: config.device_slots,
         device_type: config.device_type,
         program,
-    })
+    };
+    Ok((settings, locations.data_dir))
 }
 
 /// The provider.
