@@ -136,7 +136,7 @@ mod tests {
             &json!({"properties": {
                 "name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 4},
                 "mode": {"type": "string", "enum": ["slow", "fast"]},
-                "count": {"type": "integer", "minimum": 1, "maximum": 9},
+                "replicas": {"type": "integer", "minimum": 1, "maximum": 9},
                 "ports": {"type": "array", "items": {"type": "integer", "maximum": 65535}, "minItems": 1},
                 "gates": {"type": "array", "items": {"type": "object", "properties": {
                     "max": {"type": "number", "maximum": 0.5}}}},
@@ -154,17 +154,17 @@ mod tests {
     fn every_problem_is_reported_with_its_place() {
         let gates = vec![Value::object([("max", "0.1".parse::<super::super::value::Number>().unwrap())])];
         let mut config = Value::object([("name", Value::from("Abcde")), ("mode", "medium".into())]);
-        config.set_attribute("count", 0);
+        config.set_attribute("replicas", 0);
         config.set_attribute("ports", vec![80, 70_000]);
         config.set_attribute("gates", gates);
         check(
             &config,
             &[
-                "count must be at least 1, and is 0.",
                 "mode must be one of \"slow\", \"fast\", and is \"medium\".",
                 "name must have at most 4 characters, and has 5.",
                 "name must match ^[a-z]+$, and is \"Abcde\".",
                 "ports[1] must be at most 65535, and is 70000.",
+                "replicas must be at least 1, and is 0.",
             ],
         );
     }
@@ -174,12 +174,12 @@ mod tests {
         let gates = Value::from(vec![Value::object([("max", 1)])]);
         check(&Value::object([("gates", gates)]), &["gates[0].max must be at most 0.5, and is 1."]);
         let half = "1.5".parse::<super::super::value::Number>().unwrap();
-        check(&Value::object([("count", half)]), &["count must be a whole number, and is 1.5."]);
+        check(&Value::object([("replicas", half)]), &["replicas must be a whole number, and is 1.5."]);
     }
 
     #[test]
     fn the_unknown_and_the_null_pass() {
-        check(&Value::object([("name", Value::Unknown), ("count", Value::Null)]), &[]);
+        check(&Value::object([("name", Value::Unknown), ("replicas", Value::Null)]), &[]);
         check(&Value::object([("ports", Value::from(vec![Value::Unknown]))]), &[]);
         check(&Value::Unknown, &[]);
     }
