@@ -15,6 +15,8 @@ crate::tests!(
     terraform_keeps_the_state_when_a_change_fails,
     terraform_shows_problems_where_they_are,
     terraform_keeps_what_an_interrupted_create_reached,
+    terraform_reads_data,
+    terraform_can_switch_tls_off,
 );
 
 /// A directory in which `terraform` finds the probe provider.
@@ -91,9 +93,15 @@ impl Workspace {
 
     /// The attributes of the thing in the state.
     fn state(&self) -> Json {
+        self.state_of("probe_thing")
+    }
+
+    fn state_of(&self, kind: &str) -> Json {
         let text = std::fs::read_to_string(self.path().join("terraform.tfstate")).unwrap();
         let state: Json = serde_json::from_str(&text).unwrap();
-        state["resources"][0]["instances"][0]["attributes"].clone()
+        let resources = state["resources"].as_array().unwrap();
+        let found = resources.iter().find(|resource| resource["type"] == kind);
+        found.map(|resource| resource["instances"][0]["attributes"].clone()).unwrap_or_default()
     }
 }
 
@@ -179,6 +187,7 @@ async fn terraform_keeps_what_an_interrupted_create_reached() {
     let log = work.path().join("log");
     let mut command = work.command(&["apply", "-auto-approve", "-no-color"]);
     command.env("TF_LOG", "debug").env("TF_LOG_PATH", &log);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let child = command.spawn().unwrap();
     let waiting = async {
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
@@ -193,4 +202,29 @@ async fn terraform_keeps_what_an_interrupted_create_reached() {
     assert_eq!(work.state()["id"], "id-one");
     // Not tainted: the next plan has nothing to replace.
     work.plan_is_empty().await;
+}
+
+async fn terraform_reads_data() {
+    let Some(work) = Workspace::new() else { return };
+    let echo = |said: &str| {
+        format!("name = data.probe_echo.it.heard\n}}\ndata \"probe_echo\" \"it\" {{\nsaid = \"{said}\"")
+    };
+    work.write(&echo("hello"));
+    work.apply().await;
+    assert_eq!(work.state_of("probe_thing")["name"], "HELLO");
+    work.write(&echo(""));
+    let text = work.exits(1, &["plan", "-no-color"]).await;
+    assert!(text.contains("Nothing found"), "{text}");
+    work.write(&echo("much too long"));
+    let text = work.exits(1, &["validate", "-no-color"]).await;
+    assert!(text.contains("at most 9 characters"), "{text}");
+}
+
+async fn terraform_can_switch_tls_off() {
+    let Some(work) = Workspace::new() else { return };
+    work.write("name = \"one\"");
+    let mut command = work.command(&["apply", "-auto-approve", "-no-color"]);
+    command.env("TF_DISABLE_PLUGIN_TLS", "1");
+    assert!(within("apply", command.output()).await.unwrap().status.success());
+    assert_eq!(work.state()["id"], "id-one");
 }

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sluice::terraform::diagnostics::{Diagnostics, Report};
 use sluice::terraform::resource::{
-    ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, Provider, ReadOutcome,
-    ReadRequest, UpdateRequest,
+    ApplyOutcome, Context, CreateRequest, DataSource, DeleteRequest, Imported, ManagedResource, Provider,
+    ReadOutcome, ReadRequest, UpdateRequest,
 };
 use sluice::terraform::schema::ResourceSchema;
 use sluice::terraform::value::{Path, Value};
@@ -22,6 +22,9 @@ pub const PLUGIN: &str = "PROBE_PLUGIN";
 pub const DEBUG: &str = "PROBE_DEBUG";
 /// Written to stderr when a create begins to wait.
 pub const WAITING: &str = "probe: waiting";
+
+/// Written to stderr when it was asked to end.
+pub const STOPPED: &str = "probe: stopped";
 
 /// The plugin's process.
 pub fn main() -> ExitCode {
@@ -59,6 +62,10 @@ impl Provider for ProbeProvider {
 
     fn resources(&self) -> Vec<Arc<dyn ManagedResource>> {
         vec![Arc::new(ProbeThing)]
+    }
+
+    fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+        vec![Arc::new(ProbeEcho)]
     }
 }
 
@@ -176,6 +183,7 @@ impl ManagedResource for ProbeThing {
             Some("wait") => {
                 eprintln!("{WAITING}");
                 context.stop.cancelled().await;
+                eprintln!("{STOPPED}");
                 found.warning_at(&Path::root(), "Interrupted", "The thing is made and not finished.");
                 return ApplyOutcome::state(Self::finished(&request.planned, 0));
             }
@@ -223,6 +231,39 @@ impl ManagedResource for ProbeThing {
         let old = state.as_object_mut()?;
         let title = old.remove("title")?;
         old.insert("name".into(), title);
+        Some(state)
+    }
+}
+
+/// Says what it is told.
+#[derive(Deserialize, JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct Echo {
+    #[schemars(length(max = 9))]
+    said: String,
+    #[schemars(extend("x-terraform" = {"computed": true}))]
+    heard: Option<String>,
+}
+
+struct ProbeEcho;
+
+static ECHO_SCHEMA: LazyLock<ResourceSchema> =
+    LazyLock::new(|| ResourceSchema::from_type::<Echo>(0).unwrap());
+
+#[async_trait]
+impl DataSource for ProbeEcho {
+    fn type_name(&self) -> &'static str {
+        "probe_echo"
+    }
+
+    fn schema(&self) -> &ResourceSchema {
+        &ECHO_SCHEMA
+    }
+
+    async fn read(&self, _: &Context, config: &Value, _: &mut Diagnostics) -> Option<Value> {
+        let said = config.attribute("said").as_str().filter(|said| !said.is_empty())?;
+        let mut state = config.clone();
+        state.set_attribute("heard", said.to_uppercase());
         Some(state)
     }
 }

@@ -28,6 +28,8 @@ crate::tests!(
     large_messages_are_read,
     signals_do_not_end_it,
     it_leaves_when_its_parent_is_killed,
+    work_outlives_the_call,
+    applies_overlap,
     debug_mode_tells_how_to_attach,
     old_states_are_upgraded,
     unknown_calls_are_unimplemented,
@@ -73,6 +75,7 @@ async fn the_right_certificate_is_served() {
     assert!(schema.provider.is_some() && schema.server_capabilities.unwrap().plan_destroy);
     let metadata: wire::GetMetadataResponse = client.provider("GetMetadata", &Empty {}).await;
     assert_eq!(metadata.resources[0].name, "probe_thing");
+    assert_eq!(metadata.data_sources[0].name, "probe_echo");
     let again: wire::GetProviderSchemaResponse = client.provider("GetProviderSchema", &Empty {}).await;
     assert_eq!(schema.encode_to_vec(), again.encode_to_vec());
 }
@@ -121,8 +124,8 @@ impl Thing {
         Self { client, schema: probe::thing_schema().clone() }
     }
 
-    fn message(&self, value: &Value) -> Option<DynamicValue> {
-        Some(DynamicValue { msgpack: encode(self.schema.root(), value), json: Vec::new() })
+    fn message(&self, value: &Value) -> DynamicValue {
+        DynamicValue { msgpack: encode(self.schema.root(), value), json: Vec::new() }
     }
 
     fn value(&self, message: Option<DynamicValue>) -> Value {
@@ -145,9 +148,9 @@ impl Thing {
         }
         let request = wire::PlanResourceChangeRequest {
             type_name: "probe_thing".into(),
-            prior_state: self.message(prior),
-            proposed_new_state: self.message(&proposed),
-            config: self.message(config),
+            prior_state: Some(self.message(prior)),
+            proposed_new_state: Some(self.message(&proposed)),
+            config: Some(self.message(config)),
             ..Default::default()
         };
         let reply: wire::PlanResourceChangeResponse =
@@ -166,9 +169,9 @@ impl Thing {
     ) -> (Value, wire::ApplyResourceChangeResponse) {
         let request = wire::ApplyResourceChangeRequest {
             type_name: "probe_thing".into(),
-            prior_state: self.message(prior),
-            planned_state: self.message(planned),
-            config: self.message(config),
+            prior_state: Some(self.message(prior)),
+            planned_state: Some(self.message(planned)),
+            config: Some(self.message(config)),
             planned_private: b"private".to_vec(),
             ..Default::default()
         };
@@ -275,9 +278,42 @@ async fn it_leaves_when_its_parent_is_killed() {
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut plugin = Plugin::start(shell).await;
     let directory = plugin.socket.parent().unwrap().to_path_buf();
+    let thing = Thing::new(&plugin).await;
+    tokio::select! {
+        _ = thing.create("wait") => panic!("nothing told it to end"),
+        _ = plugin.stderr_with(probe::WAITING) => {}
+    }
     plugin.child.kill().await.unwrap();
+    // As when Terraform is killed: the connection breaks and the parent is gone.
+    drop(thing);
+    plugin.stderr_with(probe::STOPPED).await;
     assert_eq!(within("end of stdout", plugin.stdout.next_line()).await.unwrap(), None);
     assert!(!directory.exists());
+}
+
+async fn work_outlives_the_call() {
+    let mut plugin = Plugin::usual().await;
+    let thing = Thing::new(&plugin).await;
+    tokio::select! {
+        _ = thing.create("wait") => panic!("nothing told it to end"),
+        _ = plugin.stderr_with(probe::WAITING) => {}
+    }
+    thing.client.provider::<_, wire::StopProviderResponse>("StopProvider", &Empty {}).await;
+    plugin.stderr_with(probe::STOPPED).await;
+}
+
+async fn applies_overlap() {
+    let mut plugin = Plugin::usual().await;
+    let thing = Thing::new(&plugin).await;
+    let stop = async {
+        for _ in 0..12 {
+            plugin.stderr_with(probe::WAITING).await;
+        }
+        thing.client.provider::<_, wire::StopProviderResponse>("StopProvider", &Empty {}).await;
+    };
+    let creates = futures_util::future::join_all((0..12).map(|_| thing.create("wait")));
+    let (created, ()) = tokio::join!(creates, stop);
+    assert!(created.iter().all(|(state, _)| state.attribute("id").as_str() == Some("id-x")));
 }
 
 async fn debug_mode_tells_how_to_attach() {
@@ -342,7 +378,7 @@ async fn log_lines_are_what_terraform_reads() {
     let mut plugin = Plugin::start(command).await;
     let thing = Thing::new(&plugin).await;
     thing.create("").await;
-    let line = plugin.stderr_with("ApplyResourceChange").await;
+    let line = plugin.stderr_with("Answered a call").await;
     let json: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert!(json["@level"].is_string() && json["@message"].is_string());
     assert_eq!(json["@timestamp"].as_str().unwrap().len(), "2025-01-02T03:04:05.123456Z".len());
@@ -361,7 +397,7 @@ async fn write_only_needs_a_client_that_knows_it() {
             wire::ClientCapabilities { write_only_attributes_allowed: allowed, ..Default::default() };
         let request = wire::ValidateConfigRequest {
             type_name: "probe_thing".into(),
-            config: thing.message(&config),
+            config: Some(thing.message(&config)),
             client_capabilities: Some(capabilities),
         };
         thing.client.provider("ValidateResourceConfig", &request).await
