@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureAlgorithm, SignatureScheme};
+use sluice::terraform::wire::Empty;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
@@ -71,19 +72,22 @@ pub struct Plugin {
     pub stdout: Lines<BufReader<ChildStdout>>,
     pub socket: PathBuf,
     certificate: Vec<u8>,
+    /// A plugin that is killed leaves its socket behind.
+    _temporary: tempfile::TempDir,
 }
 
 impl Plugin {
     /// Starts the command and reads its handshake.
     pub async fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let mut child = command.env("TMPDIR", temporary.path()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = within("handshake", stdout.next_line()).await.unwrap().expect("a handshake line");
         let fields: Vec<&str> = line.split('|').collect();
         assert_eq!((fields[0], fields[1], fields[2], fields[4]), ("1", "6", "unix", "grpc"), "{line}");
         let certificate = base64::engine::general_purpose::STANDARD_NO_PAD.decode(fields[5]).unwrap();
-        Self { child, stderr, stdout, socket: fields[3].into(), certificate }
+        Self { child, stderr, stdout, socket: fields[3].into(), certificate, _temporary: temporary }
     }
 
     /// Starts a plugin for the usual client.
@@ -124,8 +128,6 @@ impl Plugin {
         .await
     }
 }
-
-use sluice::terraform::wire::Empty;
 
 /// A connection that speaks gRPC.
 #[derive(Clone)]

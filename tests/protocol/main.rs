@@ -14,6 +14,7 @@ mod acceptance;
 mod client;
 mod probe;
 mod process;
+mod thing;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use prost::Message;
 use rustix::process::{Pid, Signal, kill_process};
-use sluice::terraform::consistency::{check_plan, check_result};
-use sluice::terraform::schema::ResourceSchema;
-use sluice::terraform::value::{Value, decode, encode};
-use sluice::terraform::wire::{self, DynamicValue, Empty};
+use sluice::terraform::value::Value;
+use sluice::terraform::wire::{self, Empty};
 use tokio::io::AsyncReadExt;
 
 use crate::client::{CLIENT_PEM, Client, Identity, Plugin, bare_plugin, plugin, within};
 use crate::probe;
+use crate::thing::Thing;
 
 crate::tests!(
     without_the_cookie_it_explains_itself_and_fails,
@@ -110,86 +109,6 @@ async fn it_leaves_at_once_with_streams_open() {
     assert_eq!(status.code(), Some(0));
     assert!(!plugin.socket.exists() && !plugin.socket.parent().unwrap().exists());
     assert_eq!(within("stdout", plugin.stdout.next_line()).await.unwrap(), None);
-}
-
-/// The probe's resource, seen from outside: plans and applies as Terraform does.
-struct Thing {
-    client: Client,
-    schema: ResourceSchema,
-}
-
-impl Thing {
-    async fn new(plugin: &Plugin) -> Self {
-        let client = plugin.connect().await;
-        Self { client, schema: probe::thing_schema().clone() }
-    }
-
-    fn message(&self, value: &Value) -> DynamicValue {
-        DynamicValue { msgpack: encode(self.schema.root(), value), json: Vec::new() }
-    }
-
-    fn value(&self, message: Option<DynamicValue>) -> Value {
-        decode(self.schema.root(), &message.unwrap_or_default().msgpack).unwrap()
-    }
-
-    fn config(&self, behavior: &str) -> Value {
-        let mut config = self.schema.null_object();
-        config.set_attribute("name", "x");
-        config.set_attribute("behavior", behavior);
-        config
-    }
-
-    async fn plan(&self, prior: &Value, config: &Value) -> (Value, wire::PlanResourceChangeResponse) {
-        let mut proposed = config.clone();
-        for computed in ["id", "revision", "size"] {
-            if config.attribute(computed).is_null() {
-                proposed.set_attribute(computed, prior.attribute(computed).clone());
-            }
-        }
-        let request = wire::PlanResourceChangeRequest {
-            type_name: "probe_thing".into(),
-            prior_state: Some(self.message(prior)),
-            proposed_new_state: Some(self.message(&proposed)),
-            config: Some(self.message(config)),
-            ..Default::default()
-        };
-        let reply: wire::PlanResourceChangeResponse =
-            self.client.provider("PlanResourceChange", &request).await;
-        let planned = self.value(reply.planned_state.clone());
-        let prior = Some(prior).filter(|prior| !prior.is_null());
-        assert_eq!(check_plan(&self.schema, prior, config, &planned), Vec::<String>::new());
-        (planned, reply)
-    }
-
-    async fn apply(
-        &self,
-        prior: &Value,
-        config: &Value,
-        planned: &Value,
-    ) -> (Value, wire::ApplyResourceChangeResponse) {
-        let request = wire::ApplyResourceChangeRequest {
-            type_name: "probe_thing".into(),
-            prior_state: Some(self.message(prior)),
-            planned_state: Some(self.message(planned)),
-            config: Some(self.message(config)),
-            planned_private: b"private".to_vec(),
-            ..Default::default()
-        };
-        let reply: wire::ApplyResourceChangeResponse =
-            self.client.provider("ApplyResourceChange", &request).await;
-        (self.value(reply.new_state.clone()), reply)
-    }
-
-    /// Plans and applies a create.
-    async fn create(&self, behavior: &str) -> (Value, wire::ApplyResourceChangeResponse) {
-        let config = self.config(behavior);
-        let (planned, _) = self.plan(&Value::Null, &config).await;
-        let (state, reply) = self.apply(&Value::Null, &config, &planned).await;
-        if reply.diagnostics.is_empty() {
-            assert_eq!(check_result(&self.schema, &planned, &state), Vec::<String>::new());
-        }
-        (state, reply)
-    }
 }
 
 async fn a_stop_ends_a_waiting_apply_with_its_state() {
