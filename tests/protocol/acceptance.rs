@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use tokio::process::Command;
 
 use crate::client::within;
+use crate::probe::thing_schema;
 
 crate::tests!(
     terraform_creates_changes_and_destroys,
@@ -16,6 +17,7 @@ crate::tests!(
     terraform_shows_problems_where_they_are,
     terraform_keeps_what_an_interrupted_create_reached,
     terraform_reads_data,
+    terraform_understands_the_schema,
     terraform_can_switch_tls_off,
 );
 
@@ -227,4 +229,32 @@ async fn terraform_can_switch_tls_off() {
     command.env("TF_DISABLE_PLUGIN_TLS", "1");
     assert!(within("apply", command.output()).await.unwrap().status.success());
     assert_eq!(work.state()["id"], "id-one");
+}
+
+async fn terraform_understands_the_schema() {
+    let Some(work) = Workspace::new() else { return };
+    work.write("name = \"one\"");
+    let output = work.run(&["providers", "schema", "-json"]).await;
+    let json: Json = serde_json::from_slice(&output.stdout).unwrap();
+    let provider = &json["provider_schemas"]["registry.terraform.io/test/probe"];
+    let thing = &provider["resource_schemas"]["probe_thing"];
+    assert_eq!(thing["version"], 2);
+    let attributes = &thing["block"]["attributes"];
+    for (own, name) in thing_schema().to_wire().block.unwrap().attributes.iter().map(|own| (own, &own.name)) {
+        let seen = &attributes[name];
+        let flag = |word: &str| seen[word].as_bool().unwrap_or_default();
+        assert_eq!(
+            (flag("required"), flag("optional"), flag("computed"), flag("sensitive"), flag("write_only")),
+            (own.required, own.optional, own.computed, own.sensitive, own.write_only),
+            "{name}"
+        );
+        match &own.nested_type {
+            Some(_) => assert!(seen["nested_type"].is_object() && seen["type"].is_null(), "{name}"),
+            None => assert_eq!(seen["type"], serde_json::from_slice::<Json>(&own.r#type).unwrap(), "{name}"),
+        }
+    }
+    assert_eq!(attributes.as_object().unwrap().len(), thing_schema().schema().block.attributes.len());
+    assert_eq!(attributes["settings"]["nested_type"]["nesting_mode"], "single");
+    assert_eq!(attributes["steps"]["nested_type"]["nesting_mode"], "list");
+    assert_eq!(attributes["pools"]["nested_type"]["nesting_mode"], "map");
 }

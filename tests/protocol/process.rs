@@ -28,6 +28,7 @@ crate::tests!(
     signals_do_not_end_it,
     it_leaves_when_its_parent_is_killed,
     work_outlives_the_call,
+    a_goodbye_stops_the_work_in_flight,
     applies_overlap,
     debug_mode_tells_how_to_attach,
     old_states_are_upgraded,
@@ -219,6 +220,18 @@ async fn work_outlives_the_call() {
     }
     thing.client.provider::<_, wire::StopProviderResponse>("StopProvider", &Empty {}).await;
     plugin.stderr_with(probe::STOPPED).await;
+}
+
+async fn a_goodbye_stops_the_work_in_flight() {
+    let mut plugin = Plugin::usual().await;
+    let thing = Thing::new(&plugin).await;
+    tokio::select! {
+        _ = thing.create("wait") => panic!("nothing told it to end"),
+        _ = plugin.stderr_with(probe::WAITING) => {}
+    }
+    thing.client.call::<_, Empty>("/plugin.GRPCController/Shutdown", &Empty {}).await.unwrap();
+    plugin.stderr_with(probe::STOPPED).await;
+    assert_eq!(within("exit", plugin.child.wait()).await.unwrap().code(), Some(0));
 }
 
 async fn applies_overlap() {
