@@ -19,6 +19,10 @@ pub fn decode<T: DeserializeOwned>(value: &Value, below: &Path, diagnostics: &mu
             Err(error) => error,
         };
         let path = path_of(error.path());
+        if unknown.iter().any(|unknown| touches(unknown, &path)) {
+            // What stands in for the unknown does not fit: nothing can be said yet.
+            return None;
+        }
         let missing = error.inner().to_string().starts_with("missing field");
         if missing {
             // Required attributes are the schema's business; what is absent here is unknown or reported already.
@@ -135,6 +139,15 @@ mod tests {
                 "`soon` is not a duration such as `90s`, `15m` or `1h30m`.",
             ]
         );
+    }
+
+    #[test]
+    fn a_list_with_an_unknown_element_cannot_be_judged_yet() {
+        let words = Value::List(vec![Value::Unknown, "serve".into()]);
+        let value = Value::object([("command", words)]);
+        let mut diagnostics = Diagnostics::default();
+        let container: Option<crate::spec::Container> = decode(&value, &Path::root(), &mut diagnostics);
+        assert_eq!((container, diagnostics.errors), (None, Vec::new()));
     }
 
     #[test]
