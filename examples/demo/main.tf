@@ -41,11 +41,10 @@ provider "sluice" {
 
 # One new replica more than wanted, never one less: start, wait until ready, drain an old one.
 resource "sluice_deployment_policy" "careful" {
-  name              = "careful"
-  max_surge         = 1
-  max_unavailable   = 0
-  min_ready         = "1s"
-  progress_deadline = "30s"
+  name            = "careful"
+  max_surge       = 1
+  max_unavailable = 0
+  min_ready       = "1s"
 
   drain = {
     unroute_delay = "500ms"

@@ -19,11 +19,10 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Longest run of one command. Far above what any step of the demo needs.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Variables that would change what terraform or the provider does.
-const REMOVED: [&str; 12] = [
+const REMOVED: [&str; 11] = [
     "SLUICE_AGENT_TOKEN",
     "SLUICE_DATA_DIR",
     "SLUICE_LEDGER",
-    "TF_CLI_ARGS",
     "TF_CLI_ARGS_apply",
     "TF_CLI_ARGS_plan",
     "TF_DATA_DIR",
@@ -144,7 +143,11 @@ impl Terraform {
             command.env_remove(name);
         }
         command.env("TF_CLI_CONFIG_FILE", &self.settings).env("TF_IN_AUTOMATION", "1").env("TF_INPUT", "0");
-        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("TF_CLI_ARGS", "-no-color")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         // A group of its own: Ctrl-C reaches the demo, which then tells terraform once.
         command.process_group(0).kill_on_drop(true);
         command.spawn().map_err(broken("run terraform (is it installed?)"))
@@ -228,19 +231,19 @@ async fn read(stream: Option<impl AsyncRead + Unpin>, mut shown: impl FnMut(&str
     all
 }
 
-/// Picks lines of terraform's standard output.
+/// Picks lines of terraform's standard output, without the brackets around what changes.
 fn shown(show: Show, text: &str) -> bool {
     const PROGRESS: [&str; 5] = ["sluice_", "Apply complete", "Destroy complete", "Plan:", "No changes."];
-    // Of a diff: what changes, without the brackets around it.
-    let is_change = || {
-        let text = text.trim_start();
-        text.starts_with("# sluice_") || (["+ ", "~ ", "- "].iter().any(|mark| text.starts_with(mark)))
-    };
-    let reads = text.contains(": Refreshing state...");
+    const CHANGES: [&str; 4] = ["# sluice_", "+ ", "~ ", "- "];
+    // Terraform's legend, and its reminder of where the provider comes from.
+    const NOISE: [&str; 3] = ["Refreshing state...", "~ update in-place", "- sluice-rs/sluice in"];
+    let is_noise = NOISE.iter().any(|noise| text.contains(noise));
+    let starts = |starts: &[&str], text: &str| starts.iter().any(|start| text.starts_with(start));
     match show {
+        _ if is_noise => false,
         Show::Nothing => false,
-        Show::Progress => !reads && PROGRESS.iter().any(|start| text.starts_with(start)),
-        Show::Diff => !reads && (is_change() || PROGRESS.iter().any(|start| text.starts_with(start))),
+        Show::Progress => starts(&PROGRESS, text),
+        Show::Diff => starts(&PROGRESS, text) || starts(&CHANGES, text.trim_start()),
     }
 }
 
