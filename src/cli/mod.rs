@@ -3,8 +3,11 @@
 pub mod agent;
 mod error;
 pub mod gateway;
+mod history;
+mod place;
 mod rollout;
 mod status;
+mod table;
 
 use std::process::ExitCode;
 
@@ -33,6 +36,10 @@ enum Command {
     Rollout(rollout::RolloutCommand),
     /// Endpoints of the local cloud and their replicas
     Status(status::StatusArguments),
+    /// The versions of an endpoint, newest first
+    History(history::HistoryArguments),
+    /// What differs between two versions of an endpoint
+    Diff(history::DiffArguments),
 }
 
 /// Runs what has to be awaited. A program that serves wants every core; a question does not.
@@ -44,6 +51,14 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
     Ok(runtime.block_on(future))
 }
 
+fn failed(error: &(dyn std::error::Error + 'static)) -> CliError {
+    CliError::Failed(crate::cloud::Chain(error).to_string())
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, CliError> {
+    serde_json::to_string_pretty(value).map_err(|error| CliError::Failed(error.to_string()))
+}
+
 /// Runs the command that the arguments name.
 #[expect(clippy::print_stdout, reason = "a command line answers on standard output")]
 pub fn run() -> ExitCode {
@@ -53,6 +68,8 @@ pub fn run() -> ExitCode {
         Command::Gateway(command) => gateway::run(command),
         Command::Rollout(command) => rollout::run(&command),
         Command::Status(arguments) => status::run(&arguments),
+        Command::History(arguments) => history::history(&arguments),
+        Command::Diff(arguments) => history::compare(&arguments),
     };
     match answer {
         Ok(text) if text.is_empty() => ExitCode::SUCCESS,

@@ -16,4 +16,4 @@ mod versions;
 
 pub use error::LedgerError;
 pub use journal::{ActionResult, Entry, EntryKind, Holder, Journal, Lease};
-pub use store::Ledger;
+pub use store::{Ledger, address};
