@@ -8,6 +8,7 @@ mod place;
 mod rollout;
 mod status;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -40,6 +41,8 @@ enum Command {
     History(history::HistoryArguments),
     /// What differs between two versions of an endpoint
     Diff(history::DiffArguments),
+    /// Check the journal of a rollout: the chain, every decision, every limit
+    Verify(verify::VerifyArguments),
 }
 
 /// Runs what has to be awaited. A program that serves wants every core; a question does not.
@@ -70,6 +73,7 @@ pub fn run() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::history(&arguments),
         Command::Diff(arguments) => history::compare(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     };
     match answer {
         Ok(text) if text.is_empty() => ExitCode::SUCCESS,

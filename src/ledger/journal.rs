@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, LedgerError};
+use crate::fleet::Fleet;
 use crate::rollout::{Action, Budget, Record};
 use crate::spec::{CloudName, EndpointName, ReplicaId, RolloutRevision};
 use crate::version::Digest;
@@ -24,6 +25,9 @@ pub struct Entry {
     pub lease: Lease,
     /// What the rollout remembers.
     pub record: Record,
+    /// What the decision was made from; with it anybody can make the decision again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
     /// What is about to be done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
@@ -39,6 +43,17 @@ pub struct Entry {
     /// Hash of the entry before; nothing for the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,
+}
+
+/// What a decision was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The fleet as it was observed.
+    pub fleet: Fleet,
+    /// What was remembered before.
+    pub record: Record,
+    /// The time, by the engine's clock.
+    pub now: Timestamp,
 }
 
 /// What an entry says.
@@ -217,6 +232,7 @@ mod tests {
                 fence: 1,
             },
             record: Record::new(RolloutRevision(1), None, to, DeploymentPolicy::default(), at),
+            seen: None,
             actions: Vec::new(),
             reasons: Vec::new(),
             budget: None,

@@ -15,5 +15,5 @@ mod store;
 mod versions;
 
 pub use error::LedgerError;
-pub use journal::{ActionResult, Entry, EntryKind, Holder, Journal, Lease};
+pub use journal::{ActionResult, Entry, EntryKind, Holder, Journal, Lease, Seen};
 pub use store::{Ledger, address};
