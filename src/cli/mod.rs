@@ -1,6 +1,7 @@
 //! The command line: one file per command. The same binary is the Terraform plugin when Terraform starts it.
 
 pub mod agent;
+mod command;
 mod error;
 pub mod gateway;
 mod history;
@@ -9,10 +10,13 @@ mod rollout;
 mod status;
 mod table;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::rollout::Command as Word;
 
 pub use error::CliError;
 
@@ -41,6 +45,14 @@ enum Command {
     History(history::HistoryArguments),
     /// What differs between two versions of an endpoint
     Diff(history::DiffArguments),
+    /// Follow the newest rollout of an endpoint until it ends
+    Watch(watch::WatchArguments),
+    /// Stop starting and stopping replicas until told to go on
+    Pause(command::CommandArguments),
+    /// Go on after a pause
+    Resume(command::CommandArguments),
+    /// Give up the rollout that is under way and go back to the prior version
+    Abort(command::CommandArguments),
     /// Check the journal of a rollout: the chain, every decision, every limit
     Verify(verify::VerifyArguments),
 }
@@ -73,6 +85,10 @@ pub fn run() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::history(&arguments),
         Command::Diff(arguments) => history::compare(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
+        Command::Pause(arguments) => command::run(&arguments, Word::Pause),
+        Command::Resume(arguments) => command::run(&arguments, Word::Resume),
+        Command::Abort(arguments) => command::run(&arguments, Word::Abort),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match answer {

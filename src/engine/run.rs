@@ -10,8 +10,8 @@ use super::act::Orders;
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
-use crate::ledger::{ActionResult, EntryKind, Seen};
-use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, step};
+use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
+use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, obey, step};
 use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
 
 /// What an endpoint should serve, and how to get there.
@@ -106,6 +106,7 @@ impl Run<'_> {
                 let observed = self.observe().await?;
                 return Ok(self.report(observed));
             }
+            self.obey_commands().await?;
             let Some(observed) = self.look(stop).await? else { continue };
             let seen = self.seen(&observed);
             let decision = self.decide(&seen)?;
@@ -120,6 +121,25 @@ impl Run<'_> {
                 self.wait(wake_after, stop).await;
             }
         }
+    }
+
+    /// Does what people asked for since the last turn.
+    async fn obey_commands(&mut self) -> Result<(), EngineError> {
+        let given = self.opened.journal.commands_after(self.opened.record.commands).await?;
+        if given.is_empty() {
+            return Ok(());
+        }
+        let now = self.engine.clock.now();
+        let mut reasons = Vec::new();
+        for given in given {
+            obey(&mut self.opened.record, given.command, &given.by, now, &mut reasons);
+            self.opened.record.commands += 1;
+        }
+        let record = self.opened.record.clone();
+        let mut entry = self.engine.entry(EntryKind::Commanded, record, self.opened.fence, now);
+        entry.reasons = reasons;
+        entry.results = std::mem::take(&mut self.results);
+        self.append(entry).await
     }
 
     /// Observes; while the cloud cannot be reached nothing is done but waiting, until a deadline passes.
@@ -238,6 +258,10 @@ impl Run<'_> {
         if matches!(kind, EntryKind::Interrupted | EntryKind::Ended) {
             entry.lease.until = released(now);
         }
+        self.append(entry).await
+    }
+
+    async fn append(&mut self, entry: Entry) -> Result<(), EngineError> {
         self.opened.journal.append(entry).await?;
         self.recorded_at = Instant::now();
         Ok(())

@@ -66,6 +66,8 @@ pub enum EntryKind {
     Resumed,
     /// Something is about to be done, or has changed.
     Decided,
+    /// Somebody gave a command.
+    Commanded,
     /// Nothing new; the holder is alive.
     Renewed,
     /// The holder stopped on request.
@@ -112,10 +114,10 @@ pub struct Holder {
 /// The journal of one rollout, as far as this process knows it.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    ledger: Ledger,
-    cloud: CloudName,
-    endpoint: EndpointName,
-    revision: RolloutRevision,
+    pub(super) ledger: Ledger,
+    pub(super) cloud: CloudName,
+    pub(super) endpoint: EndpointName,
+    pub(super) revision: RolloutRevision,
     next: u64,
     previous: Option<Digest>,
 }
@@ -189,6 +191,16 @@ impl Journal {
         self.next += 1;
         self.previous = Some(digest);
         Ok(())
+    }
+
+    /// Entries from one place on, oldest first.
+    pub async fn entries_from(&self, sequence: u64) -> Result<Vec<Entry>, LedgerError> {
+        let numbers = self.ledger.numbers(&self.folder()).await?;
+        let mut entries = Vec::new();
+        for number in numbers.into_iter().filter(|number| *number >= sequence) {
+            entries.extend(self.ledger.read::<Entry>(&self.path(number)).await?);
+        }
+        Ok(entries)
     }
 
     /// Every entry, with the hash of its bytes, oldest first.
