@@ -312,7 +312,7 @@ async fn end_gateway(socket: &Path, identity: &Path) {
     let _silent = GatewayClient::new(socket, GATEWAY_GRACE).shutdown().await;
     let known = std::fs::read(identity).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let Some(process) = known else { return };
-    if !matches!(tokio::time::timeout(GATEWAY_GRACE, process::ended(process)).await, Ok(Ok(()))) {
+    if tokio::time::timeout(GATEWAY_GRACE, process::ended(process)).await.is_err() {
         process::signal_group(process, Signal::KILL);
     }
     let _unlinked = std::fs::remove_file(identity);

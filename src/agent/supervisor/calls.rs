@@ -23,7 +23,6 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// A call.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each is a line of the table in `cloud::local::types`")]
 pub enum Call {
     Agent(Reply<AgentStatus>),
     List(Reply<Vec<EndpointStatus>>),

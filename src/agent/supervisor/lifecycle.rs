@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::process::Child;
@@ -21,6 +22,10 @@ use crate::agent::replica::{Effect, Event, Phase, ProcessIdentity, Replica};
 use crate::agent::store::Change;
 use crate::agent::{logs, ports, probe, slots};
 use crate::spec::{EndpointName, HealthCheck, ReplicaId};
+
+/// Rest between the first checks of a process, doubled up to the interval that was asked for: a replica that starts
+/// quickly is not kept waiting.
+const FIRST_CHECKS_REST: Duration = Duration::from_millis(50);
 
 /// Tasks that watch one process.
 #[derive(Debug)]
@@ -91,7 +96,7 @@ impl Supervisor {
     }
 
     fn note(&self, name: &EndpointName, known: &Replica, next: &Replica) {
-        if known.state() != next.state() || known.phase != next.phase {
+        if known.state() != next.state() {
             let reason = next.reason.clone().unwrap_or_default();
             self.world.logbook.info(
                 "replica moves",
@@ -376,11 +381,7 @@ async fn wait_for_child(mut child: Child, log: PathBuf, offset: u64) -> Event {
 
 /// For a process that an earlier agent started: how it ends is told to its parent only.
 pub(super) async fn wait_for_adopted(process: ProcessIdentity, log: PathBuf, offset: u64) -> Event {
-    if process::ended(process).await.is_err() {
-        while process::is_alive(process) {
-            tokio::time::sleep(super::EAGER_TICK).await;
-        }
-    }
+    process::ended(process).await;
     Event::Exited { how: "exited".to_owned(), last_line: logs::last_line(&log, offset) }
 }
 
@@ -400,13 +401,16 @@ async fn probe_for_ever(
     health: HealthCheck,
     happen: mpsc::Sender<Happening>,
 ) {
+    let interval = health.interval.as_duration();
+    let mut rest = FIRST_CHECKS_REST.min(interval);
     loop {
         let result = probe::check(port, &health.path, health.timeout.as_duration()).await;
         let (endpoint, replica, event) = (endpoint.clone(), replica.clone(), Event::Checked(result));
         if happen.send(Happening { endpoint, replica, process, event }).await.is_err() {
             return;
         }
-        tokio::time::sleep(health.interval.as_duration()).await;
+        tokio::time::sleep(rest).await;
+        rest = (rest * 2).min(interval);
     }
 }
 
