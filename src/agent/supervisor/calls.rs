@@ -127,10 +127,10 @@ impl Supervisor {
 
     /// Answers calls whose endpoint the gateway has opened or could not open.
     pub(super) async fn answer_waiting(&mut self) {
-        let wanted = self.wanted.borrow().table.clone();
+        let wanted = self.wanted.borrow().table.generation;
         for waiting in std::mem::take(&mut self.waiting) {
             // A report about an earlier table says nothing about this call.
-            let report = self.report.as_ref().filter(|report| report.table.endpoints == wanted.endpoints);
+            let report = self.report.as_ref().filter(|report| report.table.generation >= wanted);
             let error = report.and_then(|report| report.applied.errors.get(waiting.endpoint.as_str())).cloned();
             let open = report.is_some_and(|report| report.applied.ports.contains_key(waiting.endpoint.as_str()));
             if let Some(error) = error {
