@@ -161,7 +161,8 @@ impl Artifacts {
         let hex = digest.strip_prefix("sha256:").filter(|hex| {
             hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         });
-        hex.map(|hex| self.folder.join(hex)).ok_or_else(|| ArtifactError::Digest(digest.chars().take(80).collect()))
+        hex.map(|hex| self.folder.join(hex))
+            .ok_or_else(|| ArtifactError::Digest(digest.chars().take(80).collect()))
     }
 }
 
@@ -233,7 +234,11 @@ fn entries(source: &Path) -> Result<Vec<Entry>, ArtifactError> {
 fn copy(entries: &[Entry], target: &Path) -> Result<String, ArtifactError> {
     let mut digest = SourceDigest::new(entries);
     for entry in entries {
-        let path = if entry.relative.as_os_str().is_empty() { target.to_owned() } else { target.join(&entry.relative) };
+        let path = if entry.relative.as_os_str().is_empty() {
+            target.to_owned()
+        } else {
+            target.join(&entry.relative)
+        };
         let written = write_error(&path);
         if let Some(folder) = path.parent() {
             private_folder(folder).map_err(&written)?;
@@ -357,8 +362,10 @@ fn base_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The bytes as lowercase hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

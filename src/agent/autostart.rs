@@ -98,7 +98,11 @@ pub async fn ensure_running(autostart: &Autostart) -> Result<(), AutostartError>
         }
         if let Ok(Some(status)) = child.try_wait() {
             let last_line = logs::last_line(&log_path, offset);
-            return Err(AutostartError::Ended { how: format!("ended at once ({status})"), last_line, log_path });
+            return Err(AutostartError::Ended {
+                how: format!("ended at once ({status})"),
+                last_line,
+                log_path,
+            });
         }
         tokio::time::sleep(rest).await;
         rest = (rest * 2).min(POLL_MAX);

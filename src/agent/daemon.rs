@@ -145,7 +145,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let servers = TaskTracker::new();
     let stop_serving = CancellationToken::new();
     if let (Some(address), Some(token)) = (options.listen, &token) {
-        let listener = Listener::Tcp(TcpListener::bind(address).await.map_err(listen_error(address))?);
+        let listener = Listener::Tcp(TcpListener::bind(address).await.map_err(listen_error(&address))?);
         let router = api::router_with_token(context.clone(), token);
         servers.spawn(api::serve(listener, router, logbook.clone(), stop_serving.clone()));
     }
@@ -246,7 +246,10 @@ async fn lock(locations: &Locations) -> Result<File, AgentError> {
         if Instant::now() >= deadline {
             let mut pid = String::new();
             let _unknown = file.read_to_string(&mut pid);
-            return Err(AgentError::AlreadyRunning { path: locations.data_dir.clone(), pid: pid.trim().to_owned() });
+            return Err(AgentError::AlreadyRunning {
+                path: locations.data_dir.clone(),
+                pid: pid.trim().to_owned(),
+            });
         }
         tokio::time::sleep(POLL).await;
     }
@@ -259,7 +262,8 @@ async fn lock(locations: &Locations) -> Result<File, AgentError> {
 
 /// Opens the socket for this user only. The lock is held, so one that is there already is stale.
 fn bind(path: &Path) -> Result<UnixListener, AgentError> {
-    let failed = listen_error(path.display());
+    let shown = path.display();
+    let failed = listen_error(&shown);
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
@@ -269,7 +273,7 @@ fn bind(path: &Path) -> Result<UnixListener, AgentError> {
     Ok(listener)
 }
 
-fn listen_error(address: impl ToString) -> impl Fn(io::Error) -> AgentError {
+fn listen_error(address: &impl ToString) -> impl Fn(io::Error) -> AgentError {
     let address = address.to_string();
     move |source| AgentError::Listen { address: address.clone(), source }
 }

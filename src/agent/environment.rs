@@ -56,10 +56,7 @@ pub fn environment(
 
 /// Variables by which a process of a replica is recognised.
 pub fn marks(replica: &ReplicaId, data_dir: &str) -> [(String, String); 2] {
-    [
-        ("SLUICE_REPLICA".to_owned(), replica.to_string()),
-        ("SLUICE_DATA_DIR".to_owned(), data_dir.to_owned()),
-    ]
+    [("SLUICE_REPLICA".to_owned(), replica.to_string()), ("SLUICE_DATA_DIR".to_owned(), data_dir.to_owned())]
 }
 
 /// The arguments after the program, with `$(NAME)` replaced.
@@ -97,7 +94,8 @@ mod tests {
 
     #[test]
     fn names_in_brackets_are_replaced_and_unknown_ones_left() {
-        let environment = BTreeMap::from([("PORT".to_owned(), "80".to_owned()), ("A".to_owned(), "$(B)".to_owned())]);
+        let environment =
+            BTreeMap::from([("PORT".to_owned(), "80".to_owned()), ("A".to_owned(), "$(B)".to_owned())]);
         for (word, expect) in [
             ("--port=$(PORT)", "--port=80"),
             ("$(PORT)$(PORT)", "8080"),

@@ -67,7 +67,13 @@ pub struct GatewayLink {
 impl GatewayLink {
     /// A link to the gateway at `socket`, which is started by `launch` when there is none. `identity_path` remembers
     /// its process.
-    pub fn new(socket: PathBuf, launch: Launch, log_path: PathBuf, identity_path: PathBuf, logbook: Logbook) -> Self {
+    pub fn new(
+        socket: PathBuf,
+        launch: Launch,
+        log_path: PathBuf,
+        identity_path: PathBuf,
+        logbook: Logbook,
+    ) -> Self {
         let known = std::fs::read(&identity_path).ok().and_then(|text| serde_json::from_slice(&text).ok());
         Self {
             client: GatewayClient::new(socket, CALL_DEADLINE),
@@ -155,7 +161,10 @@ impl GatewayLink {
         let silent_since = *self.silent_since.get_or_insert(now);
         if let Some(process) = self.known.filter(|process| process::is_alive(*process)) {
             if now.duration_since(silent_since) > SILENCE_MAX {
-                self.logbook.warn("gateway does not answer and is killed", &[("pid", &process.pid), ("error", error)]);
+                self.logbook.warn(
+                    "gateway does not answer and is killed",
+                    &[("pid", &process.pid), ("error", error)],
+                );
                 process::signal_group(process, Signal::KILL);
             }
             return;

@@ -30,14 +30,14 @@ impl Devices {
     pub fn detect(kind: Option<String>, slots: Option<u32>) -> Self {
         const PROCESSOR_SLOTS: u32 = 16;
         let is_device = |name: &str| {
-            name.strip_prefix("nvidia").is_some_and(|digits| {
-                !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-            })
+            name.strip_prefix("nvidia")
+                .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
         };
         let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
         let found = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_device)).count();
         let found = u32::try_from(found).unwrap_or(u32::MAX);
-        let (default_kind, default_slots) = if found > 0 { ("nvidia", found) } else { ("cpu", PROCESSOR_SLOTS) };
+        let (default_kind, default_slots) =
+            if found > 0 { ("nvidia", found) } else { ("cpu", PROCESSOR_SLOTS) };
         Self { kind: kind.unwrap_or_else(|| default_kind.to_owned()), slots: slots.unwrap_or(default_slots) }
     }
 
@@ -87,7 +87,8 @@ pub fn find_program(program: &str) -> Result<PathBuf, String> {
 /// Refuses what is no regular file that can be run.
 pub fn check_program(path: &Path) -> Result<(), String> {
     let shown = path.display();
-    let metadata = std::fs::metadata(path).map_err(|error| format!("`{shown}` cannot be run: {}", reason(&error)))?;
+    let metadata =
+        std::fs::metadata(path).map_err(|error| format!("`{shown}` cannot be run: {}", reason(&error)))?;
     if !metadata.is_file() {
         return Err(format!("`{shown}` is not a regular file"));
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::artifacts::hex;
+
 /// Longest path of a socket that every system takes.
 const SOCKET_PATH_MAX: usize = 100;
 
@@ -168,10 +170,12 @@ fn short_enough(data_dir: &Path, name: &str) -> PathBuf {
         return wanted;
     }
     let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
-    let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(digest.get(..8).unwrap_or_default());
     let uid = rustix::process::geteuid().as_raw();
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty() && folder.len() < 50);
-    let base = runtime.map_or_else(|| PathBuf::from(format!("/tmp/sluice-{uid}")), |run| Path::new(&run).join("sluice"));
+    let runtime =
+        std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty() && folder.len() < 50);
+    let base = runtime
+        .map_or_else(|| PathBuf::from(format!("/tmp/sluice-{uid}")), |run| Path::new(&run).join("sluice"));
     base.join(hash).join(name)
 }
 

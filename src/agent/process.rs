@@ -114,7 +114,6 @@ pub fn find_by_environment(entries: &[String]) -> Vec<ProcessIdentity> {
         .collect()
 }
 
-
 /// Tells one boot of the machine from the next: start times count from it.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()

@@ -49,7 +49,10 @@ impl Refusal {
 
     /// The agent did not answer in time.
     pub fn late() -> Self {
-        Self::new(ErrorKind::Internal, "the agent did not answer in time: its disk or its gateway may be stuck")
+        Self::new(
+            ErrorKind::Internal,
+            "the agent did not answer in time: its disk or its gateway may be stuck",
+        )
     }
 
     /// As the wire has it.

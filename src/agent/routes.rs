@@ -34,7 +34,8 @@ fn routes(endpoint: &Endpoint) -> EndpointRoutes {
     let weights = endpoint.record.weights.as_ref();
     EndpointRoutes {
         port: endpoint.record.port.unwrap_or(0),
-        weights: weights.map(|weights| weights.iter().map(|(version, weight)| (version.0, *weight)).collect()),
+        weights: weights
+            .map(|weights| weights.iter().map(|(version, weight)| (version.0, *weight)).collect()),
         replicas,
     }
 }
@@ -90,7 +91,9 @@ mod tests {
 
     #[test]
     fn a_deleted_endpoint_loses_its_address_with_its_last_replica() {
-        assert!(table(&desired(true, vec![replica("a", Phase::Killed)]), 1, 1).endpoints.contains_key("chat"));
+        assert!(
+            table(&desired(true, vec![replica("a", Phase::Killed)]), 1, 1).endpoints.contains_key("chat")
+        );
         assert!(table(&desired(true, vec![]), 1, 1).endpoints.is_empty());
     }
 }

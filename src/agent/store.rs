@@ -1,4 +1,4 @@
-//! The durable half of the desired state: SQLite, one connection, one writer thread.
+//! The durable half of the desired state: `SQLite`, one connection, one writer thread.
 //!
 //! In: changes, each list of them one transaction. Out: everything, once, when the agent starts. A change that was
 //! answered survives a power cut. Does not decide anything.
@@ -27,7 +27,7 @@ const DIGESTS_MAX: i64 = 10_000;
 /// The store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite failed.
+    /// `SQLite` failed.
     #[error("failed to {operation} the agent's store")]
     Sqlite {
         /// What was tried.
@@ -111,7 +111,11 @@ impl Store {
     }
 
     /// Reads a setting and replaces it.
-    pub async fn swap_setting(&self, name: &'static str, value: String) -> Result<Option<String>, StoreError> {
+    pub async fn swap_setting(
+        &self,
+        name: &'static str,
+        value: String,
+    ) -> Result<Option<String>, StoreError> {
         self.call(move |connection| {
             let transaction = connection.transaction().map_err(failed("write to"))?;
             let old = transaction
@@ -119,7 +123,10 @@ impl Store {
                 .optional()
                 .map_err(failed("read"))?;
             transaction
-                .execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)", params![name, value])
+                .execute(
+                    "INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)",
+                    params![name, value],
+                )
                 .map_err(failed("write to"))?;
             transaction.commit().map_err(failed("write to"))?;
             Ok(old)
@@ -223,9 +230,11 @@ fn write(connection: &Connection, change: &Change) -> Result<(), StoreError> {
              ON CONFLICT (name) DO UPDATE SET record = excluded.record",
             params![name.as_str(), json(record)?],
         ),
-        Change::ForgetEndpoint(name) => connection
-            .execute("DELETE FROM versions WHERE endpoint = ?1", params![name.as_str()])
-            .and_then(|_| connection.execute("DELETE FROM endpoints WHERE name = ?1", params![name.as_str()])),
+        Change::ForgetEndpoint(name) => {
+            connection.execute("DELETE FROM versions WHERE endpoint = ?1", params![name.as_str()]).and_then(
+                |_| connection.execute("DELETE FROM endpoints WHERE name = ?1", params![name.as_str()]),
+            )
+        }
         Change::PutVersion(name, record) => connection.execute(
             "INSERT INTO versions (endpoint, number, record) VALUES (?1, ?2, ?3)
              ON CONFLICT (endpoint, number) DO UPDATE SET record = excluded.record",

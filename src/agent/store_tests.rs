@@ -9,8 +9,11 @@ fn version(number: u32) -> VersionRecord {
     let spec = serde_json::from_value(serde_json::json!({
         "model": { "source": "/m" }, "container": { "command": ["p"] }, "scaling": { "min_replicas": 1 },
     }));
-    let version =
-        PinnedVersion { number: VersionNumber(number), spec: spec.unwrap(), pins: crate::spec::Pins::default() };
+    let version = PinnedVersion {
+        number: VersionNumber(number),
+        spec: spec.unwrap(),
+        pins: crate::spec::Pins::default(),
+    };
     VersionRecord { version, model_path: PathBuf::from("/copy") }
 }
 

@@ -69,13 +69,24 @@ async fn a_caller_of_another_user_is_turned_away() {
     }
     let program = std::env::current_exe().unwrap();
     let output = Command::new("setpriv")
-        .args(["--reuid", "65534", "--clear-groups", program.to_str().unwrap(), "--exact", "access::calls_a_socket", "--nocapture"])
+        .args([
+            "--reuid",
+            "65534",
+            "--clear-groups",
+            program.to_str().unwrap(),
+            "--exact",
+            "access::calls_a_socket",
+            "--nocapture",
+        ])
         .env("CALL_SOCKET", &socket)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if !said.contains("answer:") {
-        eprintln!("skipped: the other user cannot run this program: {}", String::from_utf8_lossy(&output.stderr));
+        eprintln!(
+            "skipped: the other user cannot run this program: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         return;
     }
     assert!(said.contains("answer: none"), "{said}");
@@ -100,7 +111,9 @@ async fn a_tcp_port_needs_a_token_and_the_right_one() {
     let (address, token_file) = (format!("127.0.0.1:{port}"), machine.path("token"));
     let data_dir = machine.data_dir().to_str().unwrap().to_owned();
     assert!(!run_agent(&["--data-dir", &data_dir, "--listen", &address]).status.success());
-    for (token, mode, why) in [("short", 0o600, "shorter than 16"), ("0123456789abcdef", 0o644, "open to other users")] {
+    for (token, mode, why) in
+        [("short", 0o600, "shorter than 16"), ("0123456789abcdef", 0o644, "open to other users")]
+    {
         std::fs::write(&token_file, token).unwrap();
         std::fs::set_permissions(&token_file, std::fs::Permissions::from_mode(mode)).unwrap();
         let output = run_agent(&["--data-dir", &data_dir, "--listen", &address, "--token-file", &token_file]);

@@ -55,7 +55,10 @@ async fn a_stop_that_was_answered_goes_on_after_a_crash_of_the_agent() {
     let released = machine.path("release");
     let url = format!("{}/hold{released}", machine.endpoint().await.url);
     let held = tokio::spawn(async move { get(&url).await });
-    eventually("the request is in flight", || async { machine.replica("r0").await.filter(|r| r.in_flight == 1) }).await;
+    eventually("the request is in flight", || async {
+        machine.replica("r0").await.filter(|r| r.in_flight == 1)
+    })
+    .await;
     machine.cloud.stop_replica(&chat(), &id("r0"), &drain(60), 1).await.unwrap();
     machine.kill_agent();
     machine.start_agent(&[]);

@@ -10,7 +10,9 @@ use sluice::cloud::local::types::{EndpointStatus, ReplicaStatus};
 use sluice::cloud::local::{LocalCloud, LocalSettings};
 use sluice::cloud::{Cloud, CloudError, FleetCloud};
 use sluice::fleet::ReplicaState;
-use sluice::spec::{Drain, EndpointName, EndpointSpec, PinnedVersion, ReplicaId, TimeSpan, VersionNumber, VersionSpec};
+use sluice::spec::{
+    Drain, EndpointName, EndpointSpec, PinnedVersion, ReplicaId, TimeSpan, VersionNumber, VersionSpec,
+};
 use tokio::time::Instant;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_terraform-provider-sluice");
@@ -73,7 +75,8 @@ impl Machine {
     }
 
     pub fn start_agent(&mut self, more: &[&str]) {
-        let log = File::options().create(true).append(true).open(self.folder.path().join("agent.log")).unwrap();
+        let log =
+            File::options().create(true).append(true).open(self.folder.path().join("agent.log")).unwrap();
         let mut command = Command::new(PROGRAM);
         command.args(["agent", "run", "--device-slots", "4", "--device-type", "toy", "--data-dir"]);
         command.arg(self.data_dir()).args(more);
@@ -226,7 +229,10 @@ impl Drop for Machine {
             }
         }
         if std::thread::panicking() {
-            eprintln!("{}", std::fs::read_to_string(self.folder.path().join("agent.log")).unwrap_or_default());
+            eprintln!(
+                "{}",
+                std::fs::read_to_string(self.folder.path().join("agent.log")).unwrap_or_default()
+            );
         }
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 /// The command that runs the server below.
 pub fn command() -> Vec<String> {
     let program = std::env::current_exe().unwrap().to_str().unwrap().to_owned();
-    [&program, "--exact", "replica::serves_when_it_is_started_as_a_replica", "--nocapture"].map(str::to_owned).to_vec()
+    [&program, "--exact", "replica::serves_when_it_is_started_as_a_replica", "--nocapture"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Not a test when run as one: the server, when the agent has started this program.
@@ -51,8 +53,14 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             }
         }
         let status = if target == "/health" && sick { "503 Service Unavailable" } else { "200 OK" };
-        let body = format!("{} {}", std::env::var("SLUICE_REPLICA").unwrap(), std::env::var("SLUICE_VERSION").unwrap());
-        let length = head.iter().find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let body = format!(
+            "{} {}",
+            std::env::var("SLUICE_REPLICA").unwrap(),
+            std::env::var("SLUICE_VERSION").unwrap()
+        );
+        let length = head
+            .iter()
+            .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
         std::io::copy(&mut reader.by_ref().take(length.unwrap_or(0)), &mut std::io::sink())?;
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
     }

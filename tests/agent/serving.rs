@@ -60,7 +60,10 @@ async fn a_replica_that_fails_its_checks_is_unrouted_and_restarted() {
     let first = machine.serve("r0").await;
     std::fs::write(&sick, "").unwrap();
     let replica = machine.until("r0", ReplicaState::Unhealthy).await;
-    assert_eq!(replica.replica.reason.as_deref(), Some("health check /health answered 503, 2 times in a row"));
+    assert_eq!(
+        replica.replica.reason.as_deref(),
+        Some("health check /health answered 503, 2 times in a row")
+    );
     eventually("nothing is routed", || async { machine.get("/").await.is_err().then_some(()) }).await;
     std::fs::remove_file(&sick).unwrap();
     let second = machine.until("r0", ReplicaState::Ready).await;
@@ -81,7 +84,10 @@ async fn a_replica_without_free_devices_waits_and_says_why() {
     })
     .await;
     assert_eq!(waiting.replica.state, ReplicaState::Requested);
-    assert_eq!(waiting.replica.reason.as_deref(), Some("not enough free device slots for 2: 4 of 4 are held"));
+    assert_eq!(
+        waiting.replica.reason.as_deref(),
+        Some("not enough free device slots for 2: 4 of 4 are held")
+    );
     machine.until("r0", ReplicaState::Ready).await;
     machine.cloud.stop_replica(&chat(), &id("r0"), &drain(5), 1).await.unwrap();
     assert_eq!(machine.until("r2", ReplicaState::Ready).await.devices, [0, 1]);
@@ -116,7 +122,8 @@ async fn weights_split_traffic_between_versions() {
     machine.serve("r0").await;
     machine.start_replica("r1", 1).await.unwrap();
     machine.until("r1", ReplicaState::Ready).await;
-    eventually("the other version answers", || async { machine.get("/").await.ok().filter(|b| b == "r1 1") }).await;
+    eventually("the other version answers", || async { machine.get("/").await.ok().filter(|b| b == "r1 1") })
+        .await;
     let weights = [(VersionNumber(0), 0), (VersionNumber(1), 1)].into();
     machine.cloud.set_weights(&chat(), Some(&weights), 1).await.unwrap();
     eventually("five answers in a row come from version 1", || async {

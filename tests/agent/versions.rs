@@ -61,8 +61,14 @@ async fn what_cannot_run_here_is_told_at_plan_time() {
     let problems = machine.cloud.pin(&spec).await.unwrap().unwrap_err();
     let shown: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(shown.len(), 3, "{shown:?}");
-    assert!(shown[0].starts_with("model.source: ") && shown[0].contains("No such file or directory"), "{shown:?}");
-    assert!(shown[1].starts_with("container.command: ") && shown[1].contains("was not found in PATH"), "{shown:?}");
+    assert!(
+        shown[0].starts_with("model.source: ") && shown[0].contains("No such file or directory"),
+        "{shown:?}"
+    );
+    assert!(
+        shown[1].starts_with("container.command: ") && shown[1].contains("was not found in PATH"),
+        "{shown:?}"
+    );
     assert!(shown[2].starts_with("accelerator.type: ") && shown[2].contains("the agent has 4"), "{shown:?}");
 }
 

@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -61,10 +60,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/shutdown", post(endpoints::shutdown))
         .route("/v1/sources/inspect", post(versions::inspect))
         .route("/v1/endpoints", get(endpoints::list))
-        .route(
-            "/v1/endpoints/:name",
-            get(endpoints::read).put(endpoints::write).delete(endpoints::delete),
-        )
+        .route("/v1/endpoints/:name", get(endpoints::read).put(endpoints::write).delete(endpoints::delete))
         .route("/v1/endpoints/:name/weights", put(endpoints::weigh))
         .route(
             "/v1/endpoints/:name/versions/:number",
@@ -114,10 +110,6 @@ impl IntoResponse for Refusal {
 
 type Answer<T> = Result<axum::Json<T>, Refusal>;
 
-fn answer<T: Serialize>(value: T) -> Answer<T> {
-    Ok(axum::Json(value))
-}
-
 fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(bytes)
         .map_err(|error| Refusal::new(ErrorKind::Invalid, format!("the body cannot be read: {error}")))
@@ -146,6 +138,9 @@ fn replica_id(text: &str) -> Result<ReplicaId, Refusal> {
 fn fence(headers: &HeaderMap) -> Result<u64, Refusal> {
     let text = headers.get(FENCE_HEADER).and_then(|value| value.to_str().ok());
     text.and_then(|text| text.parse().ok()).ok_or_else(|| {
-        Refusal::new(ErrorKind::Invalid, format!("the header {FENCE_HEADER} must hold a fencing token, a number"))
+        Refusal::new(
+            ErrorKind::Invalid,
+            format!("the header {FENCE_HEADER} must hold a fencing token, a number"),
+        )
     })
 }

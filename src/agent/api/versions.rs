@@ -2,11 +2,12 @@
 
 use std::path::{Path as FilePath, PathBuf};
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use super::{Answer, Context, answer, body, endpoint_name, version_number};
+use super::{Answer, Context, body, endpoint_name, version_number};
 use crate::agent::desired::VersionRecord;
 use crate::agent::inspect as source;
 use crate::agent::refusal::Refusal;
@@ -19,7 +20,7 @@ use crate::spec::{PinnedVersion, VersionNumber};
 
 pub(super) async fn inspect(State(context): State<Context>, bytes: Bytes) -> Answer<InspectedSource> {
     let asked: InspectSource = body(&bytes)?;
-    answer(source::inspect(asked, &context.devices, &context.store, &context.clock).await)
+    Ok(Json(source::inspect(asked, &context.devices, &context.store, &context.clock).await))
 }
 
 pub(super) async fn read(
@@ -27,7 +28,7 @@ pub(super) async fn read(
     Path((name, number)): Path<(String, String)>,
 ) -> Answer<VersionStatus> {
     let (name, number) = (endpoint_name(&name)?, version_number(&number)?);
-    answer(context.supervision.call(|reply| Call::GetVersion(name, number, reply)).await?)
+    Ok(Json(context.supervision.call(|reply| Call::GetVersion(name, number, reply)).await?))
 }
 
 pub(super) async fn write(
@@ -48,7 +49,7 @@ pub(super) async fn write(
     let record = Box::new(VersionRecord { version, model_path });
     let status = context.supervision.call(|reply| Call::PutVersion(name, record, reply)).await;
     drop(turn);
-    answer(status?)
+    Ok(Json(status?))
 }
 
 pub(super) async fn delete(

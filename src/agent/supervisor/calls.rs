@@ -10,13 +10,14 @@ use crate::agent::refusal::Refusal;
 use crate::agent::replica::{Event, Replica, STOP_AT_ONCE};
 use crate::agent::store::Change;
 use crate::cloud::local::types::{
-    AgentStatus, EndpointStatus, ErrorKind, PutEndpoint, PutWeights, ReplicaStatus, StopReplica, VersionStatus,
+    AgentStatus, EndpointStatus, ErrorKind, PutEndpoint, PutWeights, ReplicaStatus, StopReplica,
+    VersionStatus,
 };
 use crate::fleet::ReplicaState;
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
 
 /// Longest wait for the loop's answer.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -122,7 +123,9 @@ impl Supervisor {
 
     fn other_with_port(&self, name: &EndpointName, port: u16) -> Option<EndpointName> {
         let mut endpoints = self.world.desired.endpoints.iter();
-        endpoints.find(|(other, endpoint)| *other != name && endpoint.record.port == Some(port)).map(|(n, _)| n.clone())
+        endpoints
+            .find(|(other, endpoint)| *other != name && endpoint.record.port == Some(port))
+            .map(|(n, _)| n.clone())
     }
 
     /// Answers calls whose endpoint the gateway has opened or could not open.
@@ -131,11 +134,14 @@ impl Supervisor {
         for waiting in std::mem::take(&mut self.waiting) {
             // A report about an earlier table says nothing about this call.
             let report = self.report.as_ref().filter(|report| report.table.generation >= wanted);
-            let error = report.and_then(|report| report.applied.errors.get(waiting.endpoint.as_str())).cloned();
-            let open = report.is_some_and(|report| report.applied.ports.contains_key(waiting.endpoint.as_str()));
+            let error =
+                report.and_then(|report| report.applied.errors.get(waiting.endpoint.as_str())).cloned();
+            let open =
+                report.is_some_and(|report| report.applied.ports.contains_key(waiting.endpoint.as_str()));
             if let Some(error) = error {
                 self.undo(&waiting.endpoint, waiting.before).await;
-                let message = format!("the gateway cannot listen for endpoint `{}`: {error}", waiting.endpoint);
+                let message =
+                    format!("the gateway cannot listen for endpoint `{}`: {error}", waiting.endpoint);
                 send(waiting.reply, Err(Refusal::new(ErrorKind::Conflict, message)));
             } else if open {
                 send(waiting.reply, self.endpoint_status(&waiting.endpoint));
@@ -151,7 +157,9 @@ impl Supervisor {
             None => self.forget_endpoint(name).await,
         };
         if let Err(error) = undone {
-            self.world.logbook.error("endpoint cannot be taken back", &[("endpoint", name), ("error", &error)]);
+            self.world
+                .logbook
+                .error("endpoint cannot be taken back", &[("endpoint", name), ("error", &error)]);
         }
     }
 
@@ -205,7 +213,9 @@ impl Supervisor {
             match self.forget_endpoint(&name).await {
                 Ok(()) => self.world.logbook.info("endpoint is gone", &[("endpoint", &name)]),
                 Err(error) => {
-                    self.world.logbook.error("endpoint cannot be forgotten", &[("endpoint", &name), ("error", &error)]);
+                    self.world
+                        .logbook
+                        .error("endpoint cannot be forgotten", &[("endpoint", &name), ("error", &error)]);
                 }
             }
         }
@@ -218,13 +228,18 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn put_version(&mut self, name: &EndpointName, record: VersionRecord) -> Result<VersionStatus, Refusal> {
+    async fn put_version(
+        &mut self,
+        name: &EndpointName,
+        record: VersionRecord,
+    ) -> Result<VersionStatus, Refusal> {
         let number = record.version.number;
         let endpoint = self.open_endpoint(name)?;
         match endpoint.versions.get(&number) {
             Some(known) if known.version == record.version => {}
             Some(_) => {
-                let message = format!("version {number} of endpoint `{name}` is registered with other settings");
+                let message =
+                    format!("version {number} of endpoint `{name}` is registered with other settings");
                 return Err(Refusal::new(ErrorKind::Conflict, message));
             }
             None => {
@@ -305,13 +320,11 @@ impl Supervisor {
         self.apply(name, id, Event::Stop(stop)).await;
         // Whoever waited for the devices of a replica that is already gone need not wait for the next tick.
         self.allocate().await;
-        match self.replica_status(name, id) {
-            Ok(status) => Ok(status),
-            Err(_) => {
-                status.replica.state = ReplicaState::Gone;
-                Ok(status)
-            }
+        if let Ok(status) = self.replica_status(name, id) {
+            return Ok(status);
         }
+        status.replica.state = ReplicaState::Gone;
+        Ok(status)
     }
 
     async fn put_weights(

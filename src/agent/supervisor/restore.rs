@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Supervisor;
-use super::lifecycle::wait_for_adopted;
-use crate::agent::{environment, logs, process};
+use super::launch::wait_for_adopted;
 use crate::agent::replica::{Event, ProcessIdentity, Replica};
+use crate::agent::{environment, logs, process};
 use crate::spec::EndpointName;
 
 /// Looks at processes that were killed, before going on without their end.
@@ -30,7 +30,9 @@ impl Supervisor {
             }
         }
         let listed: BTreeSet<&EndpointName> = self.world.desired.endpoints.keys().collect();
-        self.world.logbook.info("agent is up", &[("endpoints", &listed.len()), ("replicas_adopted", &adopted)]);
+        self.world
+            .logbook
+            .info("agent is up", &[("endpoints", &listed.len()), ("replicas_adopted", &adopted)]);
     }
 
     async fn adopt(&mut self, name: &EndpointName, replica: &Replica, process: ProcessIdentity) {
@@ -53,7 +55,11 @@ impl Supervisor {
         {
             replica.process = None;
         }
-        let how = if self.world.rebooted { "ended with a restart of the machine" } else { "exited while no agent ran" };
+        let how = if self.world.rebooted {
+            "ended with a restart of the machine"
+        } else {
+            "exited while no agent ran"
+        };
         let last_line = logs::last_line(&self.log_path(name, &replica.id), replica.log_offset);
         self.apply(name, &replica.id, Event::Exited { how: how.to_owned(), last_line }).await;
     }

@@ -47,13 +47,21 @@ impl Supervisor {
         })
     }
 
-    pub(super) fn replica_status(&self, name: &EndpointName, id: &ReplicaId) -> Result<ReplicaStatus, Refusal> {
+    pub(super) fn replica_status(
+        &self,
+        name: &EndpointName,
+        id: &ReplicaId,
+    ) -> Result<ReplicaStatus, Refusal> {
         let endpoint = self.world.desired.endpoints.get(name).ok_or_else(|| Refusal::no_endpoint(name))?;
         let replica = endpoint.replicas.get(id).ok_or_else(|| Refusal::no_replica(name, id))?;
         Ok(self.describe(name, replica))
     }
 
-    pub(super) fn version_status(&self, name: &EndpointName, number: VersionNumber) -> Result<VersionStatus, Refusal> {
+    pub(super) fn version_status(
+        &self,
+        name: &EndpointName,
+        number: VersionNumber,
+    ) -> Result<VersionStatus, Refusal> {
         let endpoint = self.world.desired.endpoints.get(name).ok_or_else(|| Refusal::no_endpoint(name))?;
         let record = endpoint.versions.get(&number).ok_or_else(|| Refusal::no_version(name, number))?;
         let pins = &record.version.pins;
@@ -95,9 +103,10 @@ fn waiting_for(replica: &Replica) -> Option<String> {
         (Phase::Starting, Some(CheckFailure::Status(status))) => {
             Some(format!("waits for its health check, which answers {status}"))
         }
-        (Phase::Starting, Some(CheckFailure::NoAnswer)) => {
-            Some(format!("waits for its health check: no answer on port {}", replica.port.unwrap_or_default()))
-        }
+        (Phase::Starting, Some(CheckFailure::NoAnswer)) => Some(format!(
+            "waits for its health check: no answer on port {}",
+            replica.port.unwrap_or_default()
+        )),
         _ => None,
     }
 }

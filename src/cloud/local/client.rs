@@ -48,7 +48,9 @@ impl CallError {
                 LocationError::ForeignOwner { .. } | LocationError::Writable { .. } => CloudErrorKind::Denied,
                 _ => CloudErrorKind::Invalid,
             },
-            Self::NotRunning { .. } | Self::Start(_) | Self::Late(_) | Self::Broken(_) => CloudErrorKind::Unreachable,
+            Self::NotRunning { .. } | Self::Start(_) | Self::Late(_) | Self::Broken(_) => {
+                CloudErrorKind::Unreachable
+            }
             Self::Refused(body) => body.kind.into(),
             Self::Strange(_) => CloudErrorKind::Internal,
         }
@@ -105,10 +107,19 @@ impl Client {
             let address = address.trim_end_matches('/').to_owned();
             let base = if address.contains("://") { address } else { format!("http://{address}") };
             let token = settings.token.ok_or_else(|| {
-                CallError::Settings("an address was given without the token that the agent asks for".to_owned())
+                CallError::Settings(
+                    "an address was given without the token that the agent asks for".to_owned(),
+                )
             })?;
             let http = build(builder)?;
-            return Ok(Self { http, place: base.clone(), base, socket: None, token: Some(token), autostart: None });
+            return Ok(Self {
+                http,
+                place: base.clone(),
+                base,
+                socket: None,
+                token: Some(token),
+                autostart: None,
+            });
         }
         let locations = Locations::new(settings.data_dir, settings.socket)?;
         let socket = locations.socket.clone();
@@ -120,7 +131,14 @@ impl Client {
             device_type: settings.device_type,
         });
         let place = socket.display().to_string();
-        Ok(Self { http, base: "http://agent".to_owned(), place, socket: Some(socket), token: None, autostart })
+        Ok(Self {
+            http,
+            base: "http://agent".to_owned(),
+            place,
+            socket: Some(socket),
+            token: None,
+            autostart,
+        })
     }
 
     /// Makes a call. Every call of the API may be repeated, so one that was not answered is made again.
@@ -138,7 +156,8 @@ impl Client {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let exchange = self.exchange(method.clone(), path, body.clone(), extra.fence);
-            let result = tokio::time::timeout(left, exchange).await.unwrap_or(Err(CallError::Late(extra.deadline)));
+            let result =
+                tokio::time::timeout(left, exchange).await.unwrap_or(Err(CallError::Late(extra.deadline)));
             let autostart = self.autostart.as_ref().filter(|_| extra.autostart);
             match result {
                 Err(error) if error.is_unanswered() && attempt < ATTEMPTS_MAX => match autostart {

@@ -108,8 +108,14 @@ mod tests {
         let shown: Vec<String> = check_version(&bad).iter().map(ToString::to_string).collect();
         assert_eq!(shown.len(), 3);
         assert!(shown[0].starts_with("scaling.max_replicas: "), "{shown:?}");
-        assert!(shown[1].starts_with("env: Reserved environment variable: The agent itself sets `PORT`"), "{shown:?}");
-        assert_eq!(check_version(&spec(&serde_json::json!({ "scaling": { "min_replicas": 2, "max_replicas": 2 } }))), []);
+        assert!(
+            shown[1].starts_with("env: Reserved environment variable: The agent itself sets `PORT`"),
+            "{shown:?}"
+        );
+        assert_eq!(
+            check_version(&spec(&serde_json::json!({ "scaling": { "min_replicas": 2, "max_replicas": 2 } }))),
+            []
+        );
     }
 
     #[test]
@@ -126,7 +132,11 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_told_at_once() {
         let asked = inspect_request(&spec(&serde_json::json!({}))).unwrap();
-        let wrong = InspectedSource { model: Err("a".into()), program: Err("b".into()), accelerator: Err("c".into()) };
+        let wrong = InspectedSource {
+            model: Err("a".into()),
+            program: Err("b".into()),
+            accelerator: Err("c".into()),
+        };
         let shown: Vec<String> = pins(asked, wrong).unwrap_err().iter().map(ToString::to_string).collect();
         let paths: Vec<&str> = shown.iter().filter_map(|problem| problem.split(": ").next()).collect();
         assert_eq!(paths, ["model.source", "container.command", "accelerator.type"]);

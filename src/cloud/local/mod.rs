@@ -17,23 +17,21 @@ use tokio::time::Instant;
 
 use self::client::{CallError, Client};
 use self::types::{
-    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, PutEndpoint, PutVersion, PutWeights, ReplicaStatus,
-    StartReplica, VersionStatus,
+    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, PutEndpoint, PutVersion, PutWeights,
+    ReplicaStatus, StartReplica, VersionStatus,
 };
-use super::{
-    Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint,
-};
+use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
     VersionNumber, VersionSpec,
 };
 
 /// Longest wait for an answer that needs no long work.
-const CALL_DEADLINE: Duration = Duration::from_secs(60);
+const CALL_DEADLINE: Duration = Duration::from_mins(1);
 /// Longest wait for reading or copying a model: hundreds of gigabytes at disk speed.
-const MODEL_DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
+const MODEL_DEADLINE: Duration = Duration::from_hours(2);
 /// Beyond the drain, for an endpoint to go: grace, kill, and the gateway's word.
-const DELETE_GRACE: Duration = Duration::from_secs(60);
+const DELETE_GRACE: Duration = Duration::from_mins(1);
 const DELETE_POLL: Duration = Duration::from_millis(100);
 
 /// How to reach an agent.
@@ -107,7 +105,8 @@ impl LocalCloud {
         body: &impl serde::Serialize,
         extra: Extra,
     ) -> Result<T, CloudError> {
-        let answer = self.client.call(method, path, body, &extra).await.map_err(|error| failure(operation, error))?;
+        let answer =
+            self.client.call(method, path, body, &extra).await.map_err(|error| failure(operation, error))?;
         serde_json::from_slice(&answer).map_err(|error| {
             CloudError::new(CloudName::Local, operation, CloudErrorKind::Internal)
                 .with_message("the agent's answer cannot be read")
@@ -124,7 +123,11 @@ impl LocalCloud {
         body: &impl serde::Serialize,
         extra: Extra,
     ) -> Result<(), CloudError> {
-        self.client.call(method, path, body, &extra).await.map(drop).map_err(|error| failure(operation, error))
+        self.client
+            .call(method, path, body, &extra)
+            .await
+            .map(drop)
+            .map_err(|error| failure(operation, error))
     }
 
     async fn wait_until_gone(&self, name: &EndpointName, drain: &Drain) -> Result<(), CloudError> {
@@ -202,14 +205,22 @@ impl Cloud for LocalCloud {
         Ok(convert::pins(asked, inspected))
     }
 
-    async fn publish_version(&self, endpoint: &EndpointName, version: &PinnedVersion) -> Result<(), CloudError> {
+    async fn publish_version(
+        &self,
+        endpoint: &EndpointName,
+        version: &PinnedVersion,
+    ) -> Result<(), CloudError> {
         let path = format!("/v1/endpoints/{endpoint}/versions/{}", version.number.0);
         let operation = format!("publish version {} of endpoint `{endpoint}`", version.number);
         let body = PutVersion { version: version.clone() };
         self.order(&operation, Method::PUT, &path, &body, Extra::MODEL).await
     }
 
-    async fn check_startable(&self, endpoint: &EndpointName, version: VersionNumber) -> Result<(), CloudError> {
+    async fn check_startable(
+        &self,
+        endpoint: &EndpointName,
+        version: VersionNumber,
+    ) -> Result<(), CloudError> {
         let path = format!("/v1/endpoints/{endpoint}/versions/{}", version.0);
         let operation = format!("check that version {version} of endpoint `{endpoint}` can be started");
         let status: VersionStatus = self.call(&operation, Method::GET, &path, &(), Extra::NONE).await?;
@@ -217,12 +228,19 @@ impl Cloud for LocalCloud {
             CloudError::new(CloudName::Local, &operation, CloudErrorKind::Artifact).with_message(message)
         };
         if !status.model_present {
-            return Err(artifact(format!("the copy of its model is missing or incomplete ({})", status.model_path)));
+            return Err(artifact(format!(
+                "the copy of its model is missing or incomplete ({})",
+                status.model_path
+            )));
         }
         status.program.map(drop).map_err(artifact)
     }
 
-    async fn retire_version(&self, endpoint: &EndpointName, version: VersionNumber) -> Result<(), CloudError> {
+    async fn retire_version(
+        &self,
+        endpoint: &EndpointName,
+        version: VersionNumber,
+    ) -> Result<(), CloudError> {
         let path = format!("/v1/endpoints/{endpoint}/versions/{}", version.0);
         let operation = format!("remove version {version} of endpoint `{endpoint}`");
         unless_missing(self.order(&operation, Method::DELETE, &path, &(), Extra::NONE).await).map(drop)
@@ -246,7 +264,11 @@ impl Cloud for LocalCloud {
 
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError> {
         let status = self.endpoint(endpoint).await?;
-        Ok(status.map(|status| ObservedEndpoint { url: status.url, deleting: status.deleting, fleet: status.fleet }))
+        Ok(status.map(|status| ObservedEndpoint {
+            url: status.url,
+            deleting: status.deleting,
+            fleet: status.fleet,
+        }))
     }
 
     fn drive(&self) -> Drive<'_> {

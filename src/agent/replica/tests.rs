@@ -33,7 +33,8 @@ fn play(events: Vec<(f64, Event)>) -> (Replica, Vec<Effect>) {
         // What is written down is all that a restarted agent has.
         let text = serde_json::to_string(&replica).unwrap();
         let read: Replica = serde_json::from_str(&text).unwrap();
-        let remembered = Replica { failed_checks: replica.failed_checks, last_failure: replica.last_failure, ..read };
+        let remembered =
+            Replica { failed_checks: replica.failed_checks, last_failure: replica.last_failure, ..read };
         assert_eq!(remembered, replica);
         (replica, effects) = replica.on(event, at(second), &health());
     }
@@ -81,7 +82,9 @@ fn a_crash_before_ready_is_counted_with_its_last_words_and_the_wait_grows() {
     let crash = |second| vec![(second, spawned()), (second, exited()), (second, Event::GroupGone)];
     let mut events = after(started(), vec![(0.25, exited()), (0.3, Event::GroupGone)]).0;
     assert_eq!(events.phase, Phase::Waiting { until: at(0.8) });
-    for (second, wait) in [(1.0, 1.0), (3.0, 2.0), (9.0, 4.0), (20.0, 8.0), (40.0, 16.0), (90.0, 30.0), (190.0, 30.0)] {
+    for (second, wait) in
+        [(1.0, 1.0), (3.0, 2.0), (9.0, 4.0), (20.0, 8.0), (40.0, 16.0), (90.0, 30.0), (190.0, 30.0)]
+    {
         (events, _) = events.on(Event::Tick, at(second), &health());
         for (second, event) in crash(second) {
             (events, _) = events.on(event, at(second), &health());
@@ -115,7 +118,10 @@ fn a_ready_replica_survives_fewer_failures_than_its_limit() {
     assert_eq!((replica.state(), replica.ready_since()), (ReplicaState::Ready, Some(at(3.0))));
     let (replica, effects) = after(ready(), vec![(4.0, bad()), (5.0, bad()), (6.0, bad())]);
     assert_eq!((replica.state(), effects), (ReplicaState::Unhealthy, vec![Effect::Kill]));
-    assert_eq!(replica.reason.as_deref(), Some("health check /health had no answer within 2s, 3 times in a row"));
+    assert_eq!(
+        replica.reason.as_deref(),
+        Some("health check /health had no answer within 2s, 3 times in a row")
+    );
     assert_eq!(replica.start_failures, 0);
 }
 
@@ -168,7 +174,10 @@ fn a_ready_replica_leaves_in_order() {
 fn a_stubborn_replica_is_cut_off_and_killed() {
     let more = vec![(10.0, stop(30, 0)), (10.0, Event::Unrouted), (10.0, Event::Tick), (40.0, Event::Tick)];
     let (replica, effects) = after(ready(), more.clone());
-    assert_eq!((&replica.phase, effects), (&Phase::Terminating { kill_at: at(50.0) }, vec![Effect::Terminate]));
+    assert_eq!(
+        (&replica.phase, effects),
+        (&Phase::Terminating { kill_at: at(50.0) }, vec![Effect::Terminate])
+    );
     let (replica, effects) = after(ready(), [more, vec![(50.0, Event::Tick)]].concat());
     assert_eq!((replica.phase, effects), (Phase::Killed, vec![Effect::Kill]));
 }
@@ -211,7 +220,8 @@ fn a_replica_that_dies_while_it_leaves_is_not_restarted() {
         let leaving = [vec![(10.0, stop(30, 5))], more].concat();
         let (replica, effects) = after(ready(), [leaving.clone(), vec![(18.0, exited())]].concat());
         assert_eq!((replica.phase, effects), (Phase::Killed, vec![Effect::Kill]));
-        let (replica, _) = after(ready(), [leaving, vec![(18.0, exited()), (19.0, Event::GroupGone)]].concat());
+        let (replica, _) =
+            after(ready(), [leaving, vec![(18.0, exited()), (19.0, Event::GroupGone)]].concat());
         assert_eq!(replica.phase, Phase::Gone);
     }
 }
