@@ -39,11 +39,17 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Runtime::new()?;
-    match command {
-        Command::Agent(AgentCommand::Run(run)) => runtime.block_on(sluice::agent::run(run.into()))?,
-        Command::Gateway(GatewayCommand::Run(run)) => {
-            runtime.block_on(sluice::agent::gateway::run(run.into()))?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Agent(AgentCommand::Run(run)) => {
+                sluice::agent::run(run.into()).await.map_err(Into::into)
+            }
+            Command::Gateway(GatewayCommand::Run(run)) => {
+                sluice::agent::gateway::run(run.into()).await.map_err(Into::into)
+            }
         }
-    }
-    Ok(())
+    });
+    // A model that is being copied does not hold up the end; the next agent removes what is left of the copy.
+    runtime.shutdown_background();
+    result
 }

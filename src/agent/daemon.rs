@@ -31,7 +31,7 @@ use super::supervisor::{Ending, Supervisor, Surroundings};
 use crate::clock::{Clock, SystemClock};
 
 /// An agent that is just ending keeps the lock for a moment.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// For open calls to be answered at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// For the gateway to end when it is told to, before it is killed.

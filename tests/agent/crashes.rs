@@ -88,6 +88,36 @@ async fn a_replica_that_died_with_the_agent_is_restarted() {
 }
 
 #[tokio::test]
+async fn a_process_whose_number_was_never_written_down_is_not_left_beside_its_successor() {
+    let mut machine = Machine::start().await;
+    machine.publish(0, &json!({})).await;
+    let stray = machine.serve("r0").await.pid.unwrap();
+    machine.kill_agent();
+    let store = rusqlite::Connection::open(machine.data_dir().join("agent.db")).unwrap();
+    let allocated = r#"UPDATE replicas SET record =
+        json_set(record, '$.process', json('null'), '$.phase', json('{"name":"allocated"}'))"#;
+    assert_eq!(store.execute(allocated, []).unwrap(), 1);
+    drop(store);
+    machine.start_agent(&[]);
+    machine.until_up().await;
+    let successor = machine.until("r0", ReplicaState::Ready).await.pid.unwrap();
+    assert_ne!(successor, stray);
+    assert!(!is_alive(stray));
+}
+
+#[tokio::test]
+async fn nothing_of_a_process_group_is_left_when_its_replica_is_gone() {
+    let machine = Machine::start().await;
+    machine.publish(0, &json!({ "env": { "WORKER": "yes" } })).await;
+    machine.serve("r0").await;
+    let worker: u32 = machine.get("/worker").await.unwrap().parse().unwrap();
+    assert!(is_alive(worker));
+    machine.cloud.stop_replica(&chat(), &id("r0"), &drain(5), 1).await.unwrap();
+    machine.until_gone("r0").await;
+    assert!(!is_alive(worker), "a worker that ignores the polite signal is killed");
+}
+
+#[tokio::test]
 async fn a_replica_that_was_killed_is_restarted() {
     let machine = Machine::start().await;
     machine.publish(0, &json!({})).await;

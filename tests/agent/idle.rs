@@ -30,7 +30,11 @@ async fn an_agent_with_an_endpoint_does_not_end() {
     eventually("the agent answers", || async { machine.cloud.agent().await.ok() }).await;
     machine.cloud.put_endpoint(&EndpointSpec { name: chat(), local: None }).await.unwrap();
     let pid = machine.cloud.agent().await.unwrap().pid;
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let asked = tokio::time::Instant::now();
+    eventually("more than the idle time has passed without a call", || async {
+        (asked.elapsed() > std::time::Duration::from_millis(1500)).then_some(())
+    })
+    .await;
     assert_eq!(machine.cloud.agent().await.unwrap().pid, pid);
     machine.cloud.delete_endpoint(&chat(), &drain(1)).await.unwrap();
     assert!(machine.until_agent_ends().await.success());

@@ -2,7 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command};
+use std::sync::OnceLock;
 use std::time::Duration;
+
+/// A process that the server has started.
+static WORKER: OnceLock<Child> = OnceLock::new();
 
 /// The command that runs the server below.
 pub fn command() -> Vec<String> {
@@ -21,6 +26,11 @@ fn serves_when_it_is_started_as_a_replica() {
     if !variable("FAIL_WITH").is_empty() {
         eprintln!("{}", variable("FAIL_WITH"));
         std::process::exit(3);
+    }
+    if !variable("WORKER").is_empty() {
+        let ignore = "trap '' TERM; while :; do sleep 0.1; done";
+        let worker = Command::new("/bin/sh").args(["-c", ignore]).spawn().unwrap();
+        assert!(WORKER.set(worker).is_ok());
     }
     assert!(std::fs::exists(variable("MODEL_PATH")).unwrap());
     let listener = TcpListener::bind(("127.0.0.1", variable("PORT").parse().unwrap())).unwrap();
@@ -58,6 +68,7 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             std::env::var("SLUICE_REPLICA").unwrap(),
             std::env::var("SLUICE_VERSION").unwrap()
         );
+        let body = if target == "/worker" { WORKER.get().unwrap().id().to_string() } else { body };
         let length = head
             .iter()
             .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());

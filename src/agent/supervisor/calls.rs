@@ -11,7 +11,6 @@ use crate::agent::replica::{Event, Replica, STOP_AT_ONCE};
 use crate::agent::store::Change;
 use crate::cloud::local::types::{
     AgentStatus, EndpointStatus, ErrorKind, PutEndpoint, PutWeights, ReplicaStatus, StopReplica,
-    VersionStatus,
 };
 use crate::fleet::ReplicaState;
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
@@ -30,8 +29,8 @@ pub enum Call {
     Get(EndpointName, Reply<EndpointStatus>),
     Put(EndpointName, PutEndpoint, Reply<EndpointStatus>),
     Delete(EndpointName, StopReplica, Reply<()>),
-    GetVersion(EndpointName, VersionNumber, Reply<VersionStatus>),
-    PutVersion(EndpointName, Box<VersionRecord>, Reply<VersionStatus>),
+    GetVersion(EndpointName, VersionNumber, Reply<VersionRecord>),
+    PutVersion(EndpointName, Box<VersionRecord>, Reply<VersionRecord>),
     DeleteVersion(EndpointName, VersionNumber, Reply<()>),
     Start(EndpointName, ReplicaId, VersionNumber, u64, Reply<ReplicaStatus>),
     Stop(EndpointName, ReplicaId, StopReplica, u64, Reply<ReplicaStatus>),
@@ -81,7 +80,7 @@ impl Supervisor {
             Call::Get(name, reply) => send(reply, self.endpoint_status(&name)),
             Call::Put(name, body, reply) => self.put_endpoint(name, &body, reply).await,
             Call::Delete(name, stop, reply) => send(reply, self.delete_endpoint(&name, &stop).await),
-            Call::GetVersion(name, number, reply) => send(reply, self.version_status(&name, number)),
+            Call::GetVersion(name, number, reply) => send(reply, self.version(&name, number)),
             Call::PutVersion(name, record, reply) => send(reply, self.put_version(&name, *record).await),
             Call::DeleteVersion(name, number, reply) => send(reply, self.delete_version(&name, number).await),
             Call::Start(name, id, version, fence, reply) => {
@@ -232,7 +231,7 @@ impl Supervisor {
         &mut self,
         name: &EndpointName,
         record: VersionRecord,
-    ) -> Result<VersionStatus, Refusal> {
+    ) -> Result<VersionRecord, Refusal> {
         let number = record.version.number;
         let endpoint = self.open_endpoint(name)?;
         match endpoint.versions.get(&number) {
@@ -249,7 +248,7 @@ impl Supervisor {
                 }
             }
         }
-        self.version_status(name, number)
+        self.version(name, number)
     }
 
     async fn delete_version(&mut self, name: &EndpointName, number: VersionNumber) -> Result<(), Refusal> {

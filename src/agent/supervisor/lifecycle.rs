@@ -172,6 +172,14 @@ impl Supervisor {
             self.apply(&name, &id, event).await;
             self.apply(&name, &id, Event::Tick).await;
         }
+        let known = self.report.as_ref().map(|report| &report.applied.errors);
+        if known != Some(&report.applied.errors) {
+            for (endpoint, error) in &report.applied.errors {
+                self.world
+                    .logbook
+                    .error("endpoint has no address", &[("endpoint", endpoint), ("error", error)]);
+            }
+        }
         self.keep_ports(&report).await;
         self.report = Some(report);
         self.report_at = Some(Instant::now());
