@@ -196,7 +196,8 @@ impl Supervisor {
 
     /// Forgets endpoints of which nothing is left, once their address is closed.
     pub(super) async fn forget_deleted(&mut self) {
-        let Some(report) = &self.report else { return };
+        let report = self.report.as_ref().filter(|report| report.table.generation >= self.generation);
+        let Some(report) = report else { return };
         let done: Vec<EndpointName> = self
             .world
             .desired

@@ -162,7 +162,9 @@ impl Supervisor {
             .filter(|(_, replica)| matches!(replica.phase, Phase::Unrouting | Phase::Draining { .. }))
             .map(|(name, replica)| (name.clone(), replica.id.clone(), replica.phase.clone()))
             .collect();
-        for (name, id, phase) in leaving {
+        // A report about an earlier table may be older than the moment in which the replica was routed at all.
+        let current = report.table.generation >= self.generation;
+        for (name, id, phase) in leaving.into_iter().filter(|_| current) {
             let routes = report.table.endpoints.get(name.as_str());
             if routes.is_some_and(|routes| routes.replicas.iter().any(|replica| replica.id == id.as_str())) {
                 continue;
