@@ -63,7 +63,10 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
         .enable_all()
         .build()
         .map_err(|error| CliError::Failed(format!("failed to start the runtime: {error}")))?;
-    Ok(runtime.block_on(future))
+    let output = runtime.block_on(future);
+    // Blocking work that nobody waits for any more, such as a copy of a model, must not hold up the end.
+    runtime.shutdown_background();
+    Ok(output)
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> CliError {
