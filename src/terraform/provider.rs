@@ -23,7 +23,7 @@ use crate::clock::SystemClock;
 use crate::cloud::local::{LocalCloud, LocalSettings};
 use crate::cloud::{Chain, Cloud};
 use crate::engine::{Engine, this_process};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, address};
 use crate::spec::{CloudName, PinnedVersion, VersionId};
 
 /// Time between two looks at a fleet while a rollout runs on the local cloud.
@@ -118,10 +118,7 @@ impl Connections {
     async fn connect(&self) -> Result<Engine, (String, String)> {
         let config = self.settings().config.clone();
         let (local, data_dir) = local_settings(config.local.unwrap_or_default())?;
-        let url = config
-            .ledger
-            .or_else(|| std::env::var("SLUICE_LEDGER").ok().filter(|url| !url.is_empty()))
-            .unwrap_or_else(|| format!("file://{}", data_dir.join("ledger").display()));
+        let url = address(config.ledger, &data_dir);
         let cloud = LocalCloud::connect(local)
             .map_err(|error| ("The local cloud cannot be used".to_owned(), Chain(&error).to_string()))?;
         let ledger = Ledger::open(&url)

@@ -9,7 +9,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("fleet", &["spec"]),
     ("version", &["spec"]),
     ("rollout", &["spec", "fleet", "version"]),
-    ("ledger", &["spec", "version", "rollout"]),
+    ("ledger", &["spec", "fleet", "version", "rollout"]),
     // The local cloud finds and starts its agent; both speak the wire format in `cloud::local::types`.
     ("cloud", &["spec", "fleet", "clock", "agent"]),
     ("engine", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "clock"]),
