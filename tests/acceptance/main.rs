@@ -15,4 +15,10 @@ mod terraform;
 mod watch;
 mod world;
 
+mod drift;
+mod failure;
+mod import;
+mod interrupt;
 mod lifecycle;
+mod saved_plan;
+mod versions;

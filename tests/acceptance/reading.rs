@@ -63,7 +63,9 @@ impl Plan {
     pub fn changes(&self) -> Vec<[Value; 3]> {
         let changes = self.0["resource_changes"].as_array().unwrap().iter();
         let changing = changes.filter(|change| change["change"]["actions"] != serde_json::json!(["no-op"]));
-        let read = |one: &Value| [&one["address"], &one["change"]["actions"], &one["change"]["after"]].map(Value::clone);
+        let read = |one: &Value| {
+            [&one["address"], &one["change"]["actions"], &one["change"]["after"]].map(Value::clone)
+        };
         changing.map(read).collect()
     }
 }
