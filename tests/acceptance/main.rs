@@ -15,10 +15,15 @@ mod terraform;
 mod watch;
 mod world;
 
+mod bad_places;
+mod bad_policies;
+mod bad_replicas;
+mod bad_versions;
 mod drift;
 mod failure;
 mod import;
 mod interrupt;
 mod lifecycle;
 mod saved_plan;
+mod security;
 mod versions;
