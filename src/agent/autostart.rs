@@ -16,7 +16,7 @@ use super::locations::{LocationError, Locations};
 use super::logs;
 
 /// Longest wait for another provider that starts an agent, and then for the agent.
-const DEADLINE: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_secs(20);
 const POLL_MIN: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(200);
 /// An agent that was started by a provider ends when it has had nothing to do for so long.

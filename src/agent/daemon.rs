@@ -31,7 +31,7 @@ use super::supervisor::{Ending, Supervisor, Surroundings};
 use crate::clock::{Clock, SystemClock};
 
 /// An agent that is just ending keeps the lock for a moment.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// For open calls to be answered at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// For the gateway to end when it is told to, before it is killed.
@@ -145,7 +145,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let servers = TaskTracker::new();
     let stop_serving = CancellationToken::new();
     if let (Some(address), Some(token)) = (options.listen, &token) {
-        let listener = Listener::Tcp(TcpListener::bind(address).await.map_err(listen_error(address))?);
+        let listener = Listener::Tcp(TcpListener::bind(address).await.map_err(listen_error(&address))?);
         let router = api::router_with_token(context.clone(), token);
         servers.spawn(api::serve(listener, router, logbook.clone(), stop_serving.clone()));
     }
@@ -262,7 +262,8 @@ async fn lock(locations: &Locations) -> Result<File, AgentError> {
 
 /// Opens the socket for this user only. The lock is held, so one that is there already is stale.
 fn bind(path: &Path) -> Result<UnixListener, AgentError> {
-    let failed = listen_error(path.display());
+    let shown = path.display();
+    let failed = listen_error(&shown);
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
@@ -272,7 +273,7 @@ fn bind(path: &Path) -> Result<UnixListener, AgentError> {
     Ok(listener)
 }
 
-fn listen_error(address: impl ToString) -> impl Fn(io::Error) -> AgentError {
+fn listen_error(address: &impl ToString) -> impl Fn(io::Error) -> AgentError {
     let address = address.to_string();
     move |source| AgentError::Listen { address: address.clone(), source }
 }
@@ -315,7 +316,7 @@ async fn end_gateway(socket: &Path, identity: &Path) {
     let _silent = GatewayClient::new(socket, GATEWAY_GRACE).shutdown().await;
     let known = std::fs::read(identity).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let Some(process) = known else { return };
-    if !matches!(tokio::time::timeout(GATEWAY_GRACE, process::ended(process)).await, Ok(Ok(()))) {
+    if tokio::time::timeout(GATEWAY_GRACE, process::ended(process)).await.is_err() {
         process::signal_group(process, Signal::KILL);
     }
     let _unlinked = std::fs::remove_file(identity);

@@ -107,11 +107,10 @@ impl GatewayLink {
                     rest = EAGER_INTERVAL;
                 }
             }
-            let end = self.known.map(process::ended);
             tokio::select! {
                 changed = wanted.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(rest) => {}
-                () = until_ended(end), if self.silent_since.is_none() => {}
+                () = until_ended(self.known), if self.silent_since.is_none() => {}
             }
         }
     }
@@ -207,13 +206,9 @@ impl GatewayLink {
     }
 }
 
-async fn until_ended(end: Option<impl Future<Output = std::io::Result<()>>>) {
-    match end {
-        Some(end) => {
-            if end.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+async fn until_ended(process: Option<ProcessIdentity>) {
+    match process {
+        Some(process) => process::ended(process).await,
         None => std::future::pending().await,
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::artifacts::hex;
+
 /// Longest path of a socket that every system takes.
 const SOCKET_PATH_MAX: usize = 100;
 
@@ -91,10 +93,13 @@ impl Locations {
     pub fn prepare(&self) -> Result<(), LocationError> {
         private_folder(&self.data_dir)?;
         for socket in [self.socket.clone(), self.gateway_socket()] {
-            if let Some(folder) = socket.parent()
-                && folder != self.data_dir
-                && !folder.is_dir()
-            {
+            let folder = socket.parent().unwrap_or(&self.data_dir);
+            let short = short_folder(&self.data_dir);
+            if folder == short {
+                // Its parent may lie in a folder in which everybody may create things.
+                short.parent().map_or(Ok(()), private_folder)?;
+                private_folder(folder)?;
+            } else if !folder.is_dir() {
                 private_folder(folder)?;
             }
             check_socket(&socket)?;
@@ -167,14 +172,19 @@ fn short_enough(data_dir: &Path, name: &str) -> PathBuf {
     if wanted.as_os_str().len() <= SOCKET_PATH_MAX {
         return wanted;
     }
+    short_folder(data_dir).join(name)
+}
+
+/// Where the sockets of a data directory with a long path are.
+fn short_folder(data_dir: &Path) -> PathBuf {
     let digest = Sha256::digest(data_dir.as_os_str().as_encoded_bytes());
-    let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(digest.get(..8).unwrap_or_default());
     let uid = rustix::process::geteuid().as_raw();
     let runtime =
         std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty() && folder.len() < 50);
     let base = runtime
         .map_or_else(|| PathBuf::from(format!("/tmp/sluice-{uid}")), |run| Path::new(&run).join("sluice"));
-    base.join(hash).join(name)
+    base.join(hash)
 }
 
 #[cfg(test)]

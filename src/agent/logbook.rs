@@ -63,7 +63,7 @@ fn line(time: &str, level: Level, message: &str, fields: &[(&str, &dyn fmt::Disp
         let plain =
             !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
         let shown = if plain { value } else { format!("{value:?}") };
-        line.push_str(&format!(" {name}={shown}"));
+        line.extend([" ", name, "=", &shown]);
     }
     line.push('\n');
     line

@@ -82,7 +82,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let mut writer = File::options().create(true).append(true).open(&path).unwrap();
-        writer.write_all(&vec![b'x'; LOG_BYTES_MAX as usize + 1]).unwrap();
+        writer.write_all(&vec![b'x'; usize::try_from(LOG_BYTES_MAX).unwrap() + 1]).unwrap();
         bound(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
         writer.write_all(b"on").unwrap();

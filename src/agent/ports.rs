@@ -12,10 +12,8 @@ const CANDIDATES: u16 = LAST - FIRST + 1;
 /// Chooses a port that nobody listens on and that is not `taken`. Starts looking at a place that `seed` determines, so
 /// that two agents on one machine seldom look at the same ports.
 pub fn choose(taken: &BTreeSet<u16>, seed: u64) -> Option<u16> {
-    let start = u16::try_from(seed % u64::from(CANDIDATES)).unwrap_or_default();
-    (0..CANDIDATES)
-        .map(|step| FIRST + (u32::from(start) + u32::from(step)).rem_euclid(u32::from(CANDIDATES)) as u16)
-        .find(|port| !taken.contains(port) && is_free(*port))
+    let start = FIRST + u16::try_from(seed % u64::from(CANDIDATES)).unwrap_or_default();
+    (start..=LAST).chain(FIRST..start).find(|port| !taken.contains(port) && is_free(*port))
 }
 
 /// Nobody listens on the port.

@@ -8,14 +8,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
-use rustix::process::{
-    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, test_kill_process_group,
-};
-use tokio::io::unix::AsyncFd;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::replica::ProcessIdentity;
+
+/// Time between two looks at a process that is no child.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,20 +93,11 @@ pub fn kill(process: ProcessIdentity) {
     }
 }
 
-/// Waits until the very process has ended. Works for processes that are no children.
-pub async fn ended(process: ProcessIdentity) -> io::Result<()> {
-    let Some(pid) = raw_pid(process.pid) else { return Ok(()) };
-    let descriptor = match pidfd_open(pid, PidfdFlags::NONBLOCK) {
-        Ok(descriptor) => descriptor,
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    // The descriptor stands for whoever had the number when it was opened: look again who that was.
-    if !is_alive(process) {
-        return Ok(());
+/// Waits until the very process has ended. Works for processes that are no children, of which only their entry tells.
+pub async fn ended(process: ProcessIdentity) {
+    while is_alive(process) {
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
-    let descriptor = AsyncFd::with_interest(descriptor, tokio::io::Interest::READABLE)?;
-    descriptor.readable().await.map(drop)
 }
 
 /// Processes of this user whose environment holds all the given `NAME=value` entries.
@@ -120,11 +112,6 @@ pub fn find_by_environment(entries: &[String]) -> Vec<ProcessIdentity> {
         })
         .filter_map(identify)
         .collect()
-}
-
-/// The number of the process group of a process.
-pub fn group_of(pid: u32) -> Option<u32> {
-    read_stat(pid).map(|stat| stat.group)
 }
 
 /// Tells one boot of the machine from the next: start times count from it.
@@ -188,17 +175,17 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_process_is_seen_and_its_group_is_gone() {
         let log = tempfile::tempfile().unwrap();
+        let name = format!("process-test-{}", std::process::id());
         let launch = Launch {
             program: "/bin/sleep".into(),
             arguments: vec!["600".to_owned()],
-            environment: BTreeMap::from([("SLUICE_REPLICA".to_owned(), "process-test".to_owned())]),
+            environment: BTreeMap::from([("SLUICE_REPLICA".to_owned(), name.clone())]),
         };
         let (mut child, process) = spawn(&launch, log).unwrap();
         assert!(group_is_alive(process));
-        assert_eq!(group_of(process.pid), Some(process.pid));
-        assert_eq!(find_by_environment(&["SLUICE_REPLICA=process-test".to_owned()]), [process]);
+        assert_eq!(find_by_environment(&[format!("SLUICE_REPLICA={name}")]), [process]);
         signal_group(process, Signal::KILL);
-        ended(process).await.unwrap();
+        ended(process).await;
         child.wait().await.unwrap();
         assert!(!group_is_alive(process));
     }

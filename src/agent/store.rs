@@ -1,4 +1,4 @@
-//! The durable half of the desired state: SQLite, one connection, one writer thread.
+//! The durable half of the desired state: `SQLite`, one connection, one writer thread.
 //!
 //! In: changes, each list of them one transaction. Out: everything, once, when the agent starts. A change that was
 //! answered survives a power cut. Does not decide anything.
@@ -27,7 +27,7 @@ const DIGESTS_MAX: i64 = 10_000;
 /// The store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite failed.
+    /// `SQLite` failed.
     #[error("failed to {operation} the agent's store")]
     Sqlite {
         /// What was tried.

@@ -50,7 +50,7 @@ async fn end(stop: AgentStop) -> Result<(), CliError> {
 /// Runs the agent of the local cloud in the foreground.
 #[derive(Debug, Clone, Args)]
 pub struct AgentRun {
-    /// Folder of the agent [default: $SLUICE_DATA_DIR, $XDG_DATA_HOME/sluice or ~/.local/share/sluice]
+    /// Folder of the agent [default: `$SLUICE_DATA_DIR`, `$XDG_DATA_HOME/sluice` or ~/.local/share/sluice]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Socket of the control API [default: agent.sock in the folder]

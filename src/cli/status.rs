@@ -1,13 +1,12 @@
 //! `status`: endpoints of the local cloud and their replicas, as the agent sees them.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CliError, block_on};
+use super::place::Place;
+use super::{CliError, block_on, to_json};
 use crate::cloud::local::types::EndpointStatus;
-use crate::cloud::local::{LocalCloud, LocalSettings};
 use crate::spec::EndpointName;
 
 /// Which endpoints to show.
@@ -15,9 +14,8 @@ use crate::spec::EndpointName;
 pub struct StatusArguments {
     /// Name of one endpoint; all of them when not given
     endpoint: Option<EndpointName>,
-    /// The agent's data folder
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -27,15 +25,14 @@ pub struct StatusArguments {
 pub fn run(arguments: &StatusArguments) -> Result<String, CliError> {
     let statuses = block_on(read(arguments))??;
     if arguments.json {
-        return serde_json::to_string_pretty(&statuses).map_err(|error| CliError::Failed(error.to_string()));
+        return to_json(&statuses);
     }
     Ok(table(&statuses))
 }
 
 async fn read(arguments: &StatusArguments) -> Result<Vec<EndpointStatus>, CliError> {
-    let settings = LocalSettings { data_dir: arguments.data_dir.clone(), ..LocalSettings::default() };
-    let asked = async { LocalCloud::connect(settings)?.endpoints().await };
-    let mut statuses = asked.await.map_err(|error| CliError::Failed(error.chain()))?;
+    let cloud = arguments.place.cloud()?;
+    let mut statuses = cloud.endpoints().await.map_err(|error| CliError::Failed(error.chain()))?;
     if let Some(name) = &arguments.endpoint {
         statuses.retain(|status| &status.name == name);
         if statuses.is_empty() {

@@ -10,8 +10,8 @@ use super::act::Orders;
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
-use crate::ledger::{ActionResult, EntryKind};
-use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, step};
+use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
+use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, obey, step};
 use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
 
 /// What an endpoint should serve, and how to get there.
@@ -106,10 +106,12 @@ impl Run<'_> {
                 let observed = self.observe().await?;
                 return Ok(self.report(observed));
             }
+            self.obey_commands().await?;
             let Some(observed) = self.look(stop).await? else { continue };
-            let decision = self.decide(&observed)?;
+            let seen = self.seen(&observed);
+            let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(decision).await?;
+            let acted = self.follow(decision, seen).await?;
             if self.opened.record.phase.is_terminal() {
                 // Read back after the last entry: the report tells what is, not what was decided upon.
                 let observed = self.observe().await.unwrap_or(observed);
@@ -119,6 +121,25 @@ impl Run<'_> {
                 self.wait(wake_after, stop).await;
             }
         }
+    }
+
+    /// Does what people asked for since the last turn.
+    async fn obey_commands(&mut self) -> Result<(), EngineError> {
+        let given = self.opened.journal.commands_after(self.opened.record.commands).await?;
+        if given.is_empty() {
+            return Ok(());
+        }
+        let now = self.engine.clock.now();
+        let mut reasons = Vec::new();
+        for given in given {
+            obey(&mut self.opened.record, given.command, &given.by, now, &mut reasons);
+            self.opened.record.commands += 1;
+        }
+        let record = self.opened.record.clone();
+        let mut entry = self.engine.entry(EntryKind::Commanded, record, self.opened.fence, now);
+        entry.reasons = reasons;
+        entry.results = std::mem::take(&mut self.results);
+        self.append(entry).await
     }
 
     /// Observes; while the cloud cannot be reached nothing is done but waiting, until a deadline passes.
@@ -148,18 +169,26 @@ impl Run<'_> {
         observed.ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })
     }
 
-    fn decide(&self, observed: &ObservedEndpoint) -> Result<Decision, EngineError> {
+    fn seen(&self, observed: &ObservedEndpoint) -> Seen {
+        Seen {
+            fleet: observed.fleet.clone(),
+            record: self.opened.record.clone(),
+            now: self.engine.clock.now(),
+        }
+    }
+
+    fn decide(&self, seen: &Seen) -> Result<Decision, EngineError> {
         Ok(step(&Input {
             endpoint: &self.target.endpoint,
-            fleet: &observed.fleet,
-            record: &self.opened.record,
-            now: self.engine.clock.now(),
+            fleet: &seen.fleet,
+            record: &seen.record,
+            now: seen.now,
             accounting: Accounting::Devices,
         })?)
     }
 
     /// Records a decision and carries it out. Says whether there was anything to carry out.
-    async fn follow(&mut self, decision: Decision) -> Result<bool, EngineError> {
+    async fn follow(&mut self, decision: Decision, seen: Seen) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
             || decision.record.phase != before.phase
@@ -171,7 +200,7 @@ impl Run<'_> {
         }
         let ended = self.opened.record.phase.is_terminal();
         let kind = if ended { EntryKind::Ended } else { EntryKind::Decided };
-        self.record(kind, Some(&decision)).await?;
+        self.record(kind, Some((&decision, seen))).await?;
         let orders = Orders {
             endpoint: &self.target.endpoint,
             revision: self.opened.record.revision,
@@ -212,11 +241,16 @@ impl Run<'_> {
         self.record(EntryKind::Renewed, None).await
     }
 
-    async fn record(&mut self, kind: EntryKind, decision: Option<&Decision>) -> Result<(), EngineError> {
+    async fn record(
+        &mut self,
+        kind: EntryKind,
+        decision: Option<(&Decision, Seen)>,
+    ) -> Result<(), EngineError> {
         let now = self.engine.clock.now();
         let mut entry = self.engine.entry(kind, self.opened.record.clone(), self.opened.fence, now);
         entry.results = std::mem::take(&mut self.results);
-        if let Some(decision) = decision {
+        if let Some((decision, seen)) = decision {
+            entry.seen = Some(seen);
             entry.actions.clone_from(&decision.actions);
             entry.reasons.clone_from(&decision.reasons);
             entry.budget = Some(decision.budget);
@@ -224,6 +258,10 @@ impl Run<'_> {
         if matches!(kind, EntryKind::Interrupted | EntryKind::Ended) {
             entry.lease.until = released(now);
         }
+        self.append(entry).await
+    }
+
+    async fn append(&mut self, entry: Entry) -> Result<(), EngineError> {
         self.opened.journal.append(entry).await?;
         self.recorded_at = Instant::now();
         Ok(())

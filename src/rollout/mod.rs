@@ -8,6 +8,7 @@
 
 mod bound;
 mod census;
+mod command;
 mod failure;
 mod limits;
 mod pace;
@@ -18,6 +19,7 @@ mod simulate;
 mod step;
 
 pub use bound::bound_seconds;
+pub use command::{Command, obey};
 pub use failure::fail;
 pub use limits::{Limits, LimitsError};
 pub use phase::Phase;

@@ -23,7 +23,7 @@ use crate::clock::SystemClock;
 use crate::cloud::local::{LocalCloud, LocalSettings};
 use crate::cloud::{Chain, Cloud};
 use crate::engine::{Engine, this_process};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, address};
 use crate::spec::{CloudName, PinnedVersion, VersionId};
 
 /// Time between two looks at a fleet while a rollout runs on the local cloud.
@@ -96,7 +96,7 @@ impl Connections {
 
     /// The engine for a cloud; connects when first asked. What is wrong is reported.
     pub async fn engine(&self, _cloud: CloudName, diagnostics: &mut Diagnostics) -> Option<Engine> {
-        match self.engine.get_or_try_init(|| self.connect()).await {
+        match self.engine.get_or_try_init(async || self.connect()).await {
             Ok(engine) => Some(engine.clone()),
             Err((summary, detail)) => {
                 diagnostics.error_at(&Path::root(), summary, detail);
@@ -115,13 +115,10 @@ impl Connections {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    async fn connect(&self) -> Result<Engine, (String, String)> {
+    fn connect(&self) -> Result<Engine, (String, String)> {
         let config = self.settings().config.clone();
         let (local, data_dir) = local_settings(config.local.unwrap_or_default())?;
-        let url = config
-            .ledger
-            .or_else(|| std::env::var("SLUICE_LEDGER").ok().filter(|url| !url.is_empty()))
-            .unwrap_or_else(|| format!("file://{}", data_dir.join("ledger").display()));
+        let url = address(config.ledger, &data_dir);
         let cloud = LocalCloud::connect(local)
             .map_err(|error| ("The local cloud cannot be used".to_owned(), Chain(&error).to_string()))?;
         let ledger = Ledger::open(&url)

@@ -1,10 +1,11 @@
 //! The agent, endpoints and replicas.
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 
-use super::{Answer, Context, answer, body, endpoint_name, fence, replica_id};
+use super::{Answer, Context, body, endpoint_name, fence, replica_id};
 use crate::agent::refusal::Refusal;
 use crate::agent::supervisor::Call;
 use crate::cloud::local::types::{
@@ -12,7 +13,7 @@ use crate::cloud::local::types::{
 };
 
 pub(super) async fn agent(State(context): State<Context>) -> Answer<AgentStatus> {
-    answer(context.supervision.call(Call::Agent).await?)
+    Ok(Json(context.supervision.call(Call::Agent).await?))
 }
 
 pub(super) async fn shutdown(State(context): State<Context>, bytes: Bytes) -> Result<StatusCode, Refusal> {
@@ -22,12 +23,12 @@ pub(super) async fn shutdown(State(context): State<Context>, bytes: Bytes) -> Re
 }
 
 pub(super) async fn list(State(context): State<Context>) -> Answer<Vec<EndpointStatus>> {
-    answer(context.supervision.call(Call::List).await?)
+    Ok(Json(context.supervision.call(Call::List).await?))
 }
 
 pub(super) async fn read(State(context): State<Context>, Path(name): Path<String>) -> Answer<EndpointStatus> {
     let name = endpoint_name(&name)?;
-    answer(context.supervision.call(|reply| Call::Get(name, reply)).await?)
+    Ok(Json(context.supervision.call(|reply| Call::Get(name, reply)).await?))
 }
 
 pub(super) async fn write(
@@ -36,7 +37,7 @@ pub(super) async fn write(
     bytes: Bytes,
 ) -> Answer<EndpointStatus> {
     let (name, body) = (endpoint_name(&name)?, body(&bytes)?);
-    answer(context.supervision.call(|reply| Call::Put(name, body, reply)).await?)
+    Ok(Json(context.supervision.call(|reply| Call::Put(name, body, reply)).await?))
 }
 
 pub(super) async fn delete(
@@ -56,7 +57,7 @@ pub(super) async fn weigh(
     bytes: Bytes,
 ) -> Answer<EndpointStatus> {
     let (name, fence, body) = (endpoint_name(&name)?, fence(&headers)?, body(&bytes)?);
-    answer(context.supervision.call(|reply| Call::Weigh(name, body, fence, reply)).await?)
+    Ok(Json(context.supervision.call(|reply| Call::Weigh(name, body, fence, reply)).await?))
 }
 
 pub(super) async fn start(
@@ -67,7 +68,7 @@ pub(super) async fn start(
 ) -> Answer<ReplicaStatus> {
     let (name, id, fence) = (endpoint_name(&name)?, replica_id(&id)?, fence(&headers)?);
     let StartReplica { version } = body(&bytes)?;
-    answer(context.supervision.call(|reply| Call::Start(name, id, version, fence, reply)).await?)
+    Ok(Json(context.supervision.call(|reply| Call::Start(name, id, version, fence, reply)).await?))
 }
 
 pub(super) async fn stop(
@@ -78,5 +79,5 @@ pub(super) async fn stop(
 ) -> Answer<ReplicaStatus> {
     let (name, id, fence) = (endpoint_name(&name)?, replica_id(&id)?, fence(&headers)?);
     let stop: StopReplica = body(&bytes)?;
-    answer(context.supervision.call(|reply| Call::Stop(name, id, stop, fence, reply)).await?)
+    Ok(Json(context.supervision.call(|reply| Call::Stop(name, id, stop, fence, reply)).await?))
 }

@@ -18,7 +18,7 @@ use crate::agent::logbook::Logbook;
 /// Most connections at a time; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
 /// Longest time for the head of a request, and for which an idle connection is kept.
-const HEAD_DEADLINE: Duration = Duration::from_secs(60);
+const HEAD_DEADLINE: Duration = Duration::from_mins(1);
 /// Rest after a failed accept, for example when there are no file descriptors left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 

@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -110,10 +109,6 @@ impl IntoResponse for Refusal {
 }
 
 type Answer<T> = Result<axum::Json<T>, Refusal>;
-
-fn answer<T: Serialize>(value: T) -> Answer<T> {
-    Ok(axum::Json(value))
-}
 
 fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
     serde_json::from_slice(bytes)

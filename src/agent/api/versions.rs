@@ -2,11 +2,12 @@
 
 use std::path::{Path as FilePath, PathBuf};
 
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use super::{Answer, Context, answer, body, endpoint_name, version_number};
+use super::{Answer, Context, body, endpoint_name, version_number};
 use crate::agent::desired::VersionRecord;
 use crate::agent::inspect as source;
 use crate::agent::refusal::Refusal;
@@ -19,7 +20,7 @@ use crate::spec::{PinnedVersion, VersionNumber};
 
 pub(super) async fn inspect(State(context): State<Context>, bytes: Bytes) -> Answer<InspectedSource> {
     let asked: InspectSource = body(&bytes)?;
-    answer(source::inspect(asked, &context.devices, &context.store, &context.clock).await)
+    Ok(Json(source::inspect(asked, &context.devices, &context.store, &context.clock).await))
 }
 
 pub(super) async fn read(
@@ -27,7 +28,8 @@ pub(super) async fn read(
     Path((name, number)): Path<(String, String)>,
 ) -> Answer<VersionStatus> {
     let (name, number) = (endpoint_name(&name)?, version_number(&number)?);
-    answer(context.supervision.call(|reply| Call::GetVersion(name, number, reply)).await?)
+    let record = context.supervision.call(|reply| Call::GetVersion(name, number, reply)).await?;
+    describe(&context, record).await
 }
 
 pub(super) async fn write(
@@ -46,9 +48,9 @@ pub(super) async fn write(
     let turn = context.artifacts_turn.acquire().await.map_err(|_| Refusal::unavailable())?;
     let model_path = keep(&context, &version).await?;
     let record = Box::new(VersionRecord { version, model_path });
-    let status = context.supervision.call(|reply| Call::PutVersion(name, record, reply)).await;
+    let record = context.supervision.call(|reply| Call::PutVersion(name, record, reply)).await?;
     drop(turn);
-    answer(status?)
+    describe(&context, record).await
 }
 
 pub(super) async fn delete(
@@ -58,6 +60,25 @@ pub(super) async fn delete(
     let (name, number) = (endpoint_name(&name)?, version_number(&number)?);
     context.supervision.call(|reply| Call::DeleteVersion(name, number, reply)).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Looks at the copy and at the program, which may take a while.
+async fn describe(context: &Context, record: VersionRecord) -> Answer<VersionStatus> {
+    let artifacts = context.artifacts.clone();
+    let look = tokio::task::spawn_blocking(move || {
+        let VersionRecord { version, model_path } = record;
+        let (pins, command) = (&version.pins, &version.spec.container.command);
+        let model_present = pins
+            .model_digest
+            .as_ref()
+            .is_some_and(|digest| artifacts.is_whole(digest, pins.model_bytes.unwrap_or_default()));
+        let program = pins.program.as_ref().or(command.first()).map(String::as_str).unwrap_or_default();
+        let program = source::find_program(program).map(|path| path.to_string_lossy().into_owned());
+        let model_path = model_path.to_string_lossy().into_owned();
+        VersionStatus { version, model_path, model_present, program }
+    });
+    let status = look.await.map_err(|error| Refusal::new(ErrorKind::Internal, Chain(&error).to_string()))?;
+    Ok(Json(status))
 }
 
 /// Refuses what could never run here.

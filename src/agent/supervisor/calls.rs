@@ -11,28 +11,26 @@ use crate::agent::replica::{Event, Replica, STOP_AT_ONCE};
 use crate::agent::store::Change;
 use crate::cloud::local::types::{
     AgentStatus, EndpointStatus, ErrorKind, PutEndpoint, PutWeights, ReplicaStatus, StopReplica,
-    VersionStatus,
 };
 use crate::fleet::ReplicaState;
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
 
 /// Longest wait for the loop's answer.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// A call.
 #[derive(Debug)]
-#[expect(missing_docs, reason = "each is a line of the table in `cloud::local::types`")]
 pub enum Call {
     Agent(Reply<AgentStatus>),
     List(Reply<Vec<EndpointStatus>>),
     Get(EndpointName, Reply<EndpointStatus>),
     Put(EndpointName, PutEndpoint, Reply<EndpointStatus>),
     Delete(EndpointName, StopReplica, Reply<()>),
-    GetVersion(EndpointName, VersionNumber, Reply<VersionStatus>),
-    PutVersion(EndpointName, Box<VersionRecord>, Reply<VersionStatus>),
+    GetVersion(EndpointName, VersionNumber, Reply<VersionRecord>),
+    PutVersion(EndpointName, Box<VersionRecord>, Reply<VersionRecord>),
     DeleteVersion(EndpointName, VersionNumber, Reply<()>),
     Start(EndpointName, ReplicaId, VersionNumber, u64, Reply<ReplicaStatus>),
     Stop(EndpointName, ReplicaId, StopReplica, u64, Reply<ReplicaStatus>),
@@ -82,7 +80,7 @@ impl Supervisor {
             Call::Get(name, reply) => send(reply, self.endpoint_status(&name)),
             Call::Put(name, body, reply) => self.put_endpoint(name, &body, reply).await,
             Call::Delete(name, stop, reply) => send(reply, self.delete_endpoint(&name, &stop).await),
-            Call::GetVersion(name, number, reply) => send(reply, self.version_status(&name, number)),
+            Call::GetVersion(name, number, reply) => send(reply, self.version(&name, number)),
             Call::PutVersion(name, record, reply) => send(reply, self.put_version(&name, *record).await),
             Call::DeleteVersion(name, number, reply) => send(reply, self.delete_version(&name, number).await),
             Call::Start(name, id, version, fence, reply) => {
@@ -131,10 +129,10 @@ impl Supervisor {
 
     /// Answers calls whose endpoint the gateway has opened or could not open.
     pub(super) async fn answer_waiting(&mut self) {
-        let wanted = self.wanted.borrow().table.clone();
+        let wanted = self.wanted.borrow().table.generation;
         for waiting in std::mem::take(&mut self.waiting) {
             // A report about an earlier table says nothing about this call.
-            let report = self.report.as_ref().filter(|report| report.table.endpoints == wanted.endpoints);
+            let report = self.report.as_ref().filter(|report| report.table.generation >= wanted);
             let error =
                 report.and_then(|report| report.applied.errors.get(waiting.endpoint.as_str())).cloned();
             let open =
@@ -198,7 +196,8 @@ impl Supervisor {
 
     /// Forgets endpoints of which nothing is left, once their address is closed.
     pub(super) async fn forget_deleted(&mut self) {
-        let Some(report) = &self.report else { return };
+        let report = self.report.as_ref().filter(|report| report.table.generation >= self.generation);
+        let Some(report) = report else { return };
         let done: Vec<EndpointName> = self
             .world
             .desired
@@ -233,7 +232,7 @@ impl Supervisor {
         &mut self,
         name: &EndpointName,
         record: VersionRecord,
-    ) -> Result<VersionStatus, Refusal> {
+    ) -> Result<VersionRecord, Refusal> {
         let number = record.version.number;
         let endpoint = self.open_endpoint(name)?;
         match endpoint.versions.get(&number) {
@@ -250,7 +249,7 @@ impl Supervisor {
                 }
             }
         }
-        self.version_status(name, number)
+        self.version(name, number)
     }
 
     async fn delete_version(&mut self, name: &EndpointName, number: VersionNumber) -> Result<(), Refusal> {
@@ -321,13 +320,11 @@ impl Supervisor {
         self.apply(name, id, Event::Stop(stop)).await;
         // Whoever waited for the devices of a replica that is already gone need not wait for the next tick.
         self.allocate().await;
-        match self.replica_status(name, id) {
-            Ok(status) => Ok(status),
-            Err(_) => {
-                status.replica.state = ReplicaState::Gone;
-                Ok(status)
-            }
+        if let Ok(status) = self.replica_status(name, id) {
+            return Ok(status);
         }
+        status.replica.state = ReplicaState::Gone;
+        Ok(status)
     }
 
     async fn put_weights(

@@ -1,34 +1,19 @@
 //! Carries events to replicas and their effects to the world.
 
 use std::collections::VecDeque;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::sync::Arc;
 
 use rustix::process::Signal;
-use tokio::process::Child;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{Ending, Happening, LOGS_INTERVAL, Supervisor};
-use crate::agent::desired::VersionRecord;
-use crate::agent::environment::{self, Facts, INHERITED};
 use crate::agent::gateway_link::Report;
-use crate::agent::process::{self, Launch};
-use crate::agent::replica::{Effect, Event, Phase, ProcessIdentity, Replica};
+use crate::agent::process;
+use crate::agent::replica::{Effect, Event, Phase, Replica};
 use crate::agent::store::Change;
-use crate::agent::{logs, ports, probe, slots};
+use crate::agent::{logs, slots};
 use crate::spec::{EndpointName, HealthCheck, ReplicaId};
-
-/// Tasks that watch one process.
-#[derive(Debug)]
-pub(super) struct Watch {
-    process: ProcessIdentity,
-    _end: AbortOnDropHandle<()>,
-    probe: Option<AbortOnDropHandle<()>>,
-}
 
 impl Supervisor {
     /// Something happened to a process. What concerns an earlier process of the same replica is stale.
@@ -91,7 +76,7 @@ impl Supervisor {
     }
 
     fn note(&self, name: &EndpointName, known: &Replica, next: &Replica) {
-        if known.state() != next.state() || known.phase != next.phase {
+        if known.state() != next.state() {
             let reason = next.reason.clone().unwrap_or_default();
             self.world.logbook.info(
                 "replica moves",
@@ -103,110 +88,6 @@ impl Supervisor {
                     ("reason", &reason),
                 ],
             );
-        }
-    }
-
-    /// Starts the process of a replica.
-    fn spawn(&mut self, name: &EndpointName, id: &ReplicaId) -> Event {
-        match self.try_spawn(name, id) {
-            Ok((child, process, port, log_offset)) => {
-                let end = wait_for_child(child, self.log_path(name, id), log_offset);
-                self.watch(name, id, process, end);
-                Event::Spawned { process, port, log_offset }
-            }
-            Err(reason) => Event::SpawnFailed { reason },
-        }
-    }
-
-    fn try_spawn(
-        &self,
-        name: &EndpointName,
-        id: &ReplicaId,
-    ) -> Result<(Child, ProcessIdentity, u16, u64), String> {
-        let endpoint = self.world.desired.endpoints.get(name).ok_or("the endpoint is gone")?;
-        let replica = endpoint.replicas.get(id).ok_or("the replica is gone")?;
-        let version = endpoint.versions.get(&replica.version).ok_or("the version is not registered")?;
-        let port = self.port_for(replica).ok_or("no free port on the loopback address")?;
-        let launch = self.launch(name, replica, version, port);
-        let log_path = self.log_path(name, id);
-        let shown = launch.program.display().to_string();
-        let failed = |error: std::io::Error| format!("failed to start `{shown}`: {error}");
-        if let Some(folder) = log_path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let log = process::open_log(&log_path).map_err(failed)?;
-        let log_offset = log.metadata().map_err(failed)?.len();
-        let (child, process) = process::spawn(&launch, log).map_err(failed)?;
-        Ok((child, process, port, log_offset))
-    }
-
-    /// The port of the last start, if it is still free; otherwise another one.
-    fn port_for(&self, replica: &Replica) -> Option<u16> {
-        let kept = replica.port.filter(|port| ports::is_free(*port));
-        let seed = self.world.epoch.wrapping_add(u64::from(std::process::id()).wrapping_mul(7919));
-        kept.or_else(|| ports::choose(&self.world.desired.ports_held(), seed))
-    }
-
-    fn launch(&self, name: &EndpointName, replica: &Replica, version: &VersionRecord, port: u16) -> Launch {
-        let inherited = INHERITED
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
-            .collect();
-        let facts = Facts {
-            endpoint: name,
-            version: replica.version,
-            replica: &replica.id,
-            port,
-            model_path: &version.model_path.to_string_lossy(),
-            devices: &replica.devices,
-            data_dir: &self.world.data_dir.to_string_lossy(),
-        };
-        let spec = &version.version.spec;
-        let environment = environment::environment(&inherited, spec, &facts);
-        let named = version.version.pins.program.clone().or_else(|| spec.container.command.first().cloned());
-        let arguments = environment::arguments(&spec.container, &environment);
-        Launch { program: PathBuf::from(named.unwrap_or_default()), arguments, environment }
-    }
-
-    /// Watches a process for its end.
-    pub(super) fn watch(
-        &mut self,
-        name: &EndpointName,
-        id: &ReplicaId,
-        process: ProcessIdentity,
-        end: impl Future<Output = Event> + Send + 'static,
-    ) {
-        let (endpoint, replica, happen) = (name.clone(), id.clone(), self.happen.clone());
-        let end = tokio::spawn(async move {
-            let event = end.await;
-            // The loop has ended when nobody listens; the next agent finds out by itself.
-            let _unheard = happen.send(Happening { endpoint, replica, process, event }).await;
-        });
-        let watch = Watch { process, _end: AbortOnDropHandle::new(end), probe: None };
-        self.watches.insert((name.clone(), id.clone()), watch);
-    }
-
-    /// Begins and ends watching and checking, as the replica's state asks for.
-    pub(super) fn follow(&mut self, name: &EndpointName, id: &ReplicaId) {
-        let key = (name.clone(), id.clone());
-        let Some(replica) = self.replica(name, id) else {
-            self.watches.remove(&key);
-            return;
-        };
-        let (process, port, checked) = (replica.process, replica.port, replica.is_checked());
-        let health = self.health(name, id);
-        let happen = self.happen.clone();
-        let Some(watch) = self.watches.get_mut(&key) else { return };
-        if process != Some(watch.process) {
-            self.watches.remove(&key);
-        } else if !checked {
-            watch.probe = None;
-        } else if watch.probe.is_none()
-            && let Some(port) = port
-        {
-            let (endpoint, replica) = key;
-            let probe = probe_for_ever(endpoint, replica, watch.process, port, health, happen);
-            watch.probe = Some(AbortOnDropHandle::new(tokio::spawn(probe)));
         }
     }
 
@@ -281,7 +162,9 @@ impl Supervisor {
             .filter(|(_, replica)| matches!(replica.phase, Phase::Unrouting | Phase::Draining { .. }))
             .map(|(name, replica)| (name.clone(), replica.id.clone(), replica.phase.clone()))
             .collect();
-        for (name, id, phase) in leaving {
+        // A report about an earlier table may be older than the moment in which the replica was routed at all.
+        let current = report.table.generation >= self.generation;
+        for (name, id, phase) in leaving.into_iter().filter(|_| current) {
             let routes = report.table.endpoints.get(name.as_str());
             if routes.is_some_and(|routes| routes.replicas.iter().any(|replica| replica.id == id.as_str())) {
                 continue;
@@ -290,6 +173,14 @@ impl Supervisor {
             let event = if phase == Phase::Unrouting { Event::Unrouted } else { Event::InFlight(in_flight) };
             self.apply(&name, &id, event).await;
             self.apply(&name, &id, Event::Tick).await;
+        }
+        let known = self.report.as_ref().map(|report| &report.applied.errors);
+        if known != Some(&report.applied.errors) {
+            for (endpoint, error) in &report.applied.errors {
+                self.world
+                    .logbook
+                    .error("endpoint has no address", &[("endpoint", endpoint), ("error", error)]);
+            }
         }
         self.keep_ports(&report).await;
         self.report = Some(report);
@@ -353,7 +244,7 @@ impl Supervisor {
         self.world.desired.endpoints.get(name)?.replicas.get(id)
     }
 
-    fn health(&self, name: &EndpointName, id: &ReplicaId) -> HealthCheck {
+    pub(super) fn health(&self, name: &EndpointName, id: &ReplicaId) -> HealthCheck {
         let endpoint = self.world.desired.endpoints.get(name);
         let version =
             endpoint.and_then(|endpoint| endpoint.versions.get(&endpoint.replicas.get(id)?.version));
@@ -370,50 +261,6 @@ pub(super) fn in_flight(report: &Report, name: &EndpointName, id: &ReplicaId) ->
     let endpoint = report.status.endpoints.get(name.as_str());
     let replicas = endpoint.into_iter().flat_map(|endpoint| &endpoint.replicas);
     replicas.filter(|replica| replica.id == id.as_str()).map(|replica| replica.in_flight).sum()
-}
-
-async fn wait_for_child(mut child: Child, log: PathBuf, offset: u64) -> Event {
-    let how = match child.wait().await {
-        Ok(status) => describe(status),
-        Err(error) => format!("ended in an unknown way ({error})"),
-    };
-    Event::Exited { how, last_line: logs::last_line(&log, offset) }
-}
-
-/// For a process that an earlier agent started: how it ends is told to its parent only.
-pub(super) async fn wait_for_adopted(process: ProcessIdentity, log: PathBuf, offset: u64) -> Event {
-    if process::ended(process).await.is_err() {
-        while process::is_alive(process) {
-            tokio::time::sleep(super::EAGER_TICK).await;
-        }
-    }
-    Event::Exited { how: "exited".to_owned(), last_line: logs::last_line(&log, offset) }
-}
-
-fn describe(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with status {code}"),
-        (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => "ended".to_owned(),
-    }
-}
-
-async fn probe_for_ever(
-    endpoint: EndpointName,
-    replica: ReplicaId,
-    process: ProcessIdentity,
-    port: u16,
-    health: HealthCheck,
-    happen: mpsc::Sender<Happening>,
-) {
-    loop {
-        let result = probe::check(port, &health.path, health.timeout.as_duration()).await;
-        let (endpoint, replica, event) = (endpoint.clone(), replica.clone(), Event::Checked(result));
-        if happen.send(Happening { endpoint, replica, process, event }).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(health.interval.as_duration()).await;
-    }
 }
 
 /// Differs in something that is written down.

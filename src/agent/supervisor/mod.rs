@@ -5,6 +5,7 @@
 //! It decides nothing about rollouts: it starts and stops what it is told, and repairs what it was told to run.
 
 mod calls;
+mod launch;
 mod lifecycle;
 mod restore;
 mod status;
@@ -20,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::calls::{Call, Reply, Supervision};
-use self::lifecycle::Watch;
+use self::launch::Watch;
 use super::activity::Activity;
 use super::artifacts::Artifacts;
 use super::desired::{Desired, EndpointRecord};

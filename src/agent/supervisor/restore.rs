@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Supervisor;
-use super::lifecycle::wait_for_adopted;
+use super::launch::wait_for_adopted;
 use crate::agent::replica::{Event, ProcessIdentity, Replica};
 use crate::agent::{environment, logs, process};
 use crate::spec::EndpointName;

@@ -2,10 +2,10 @@
 
 use super::Supervisor;
 use super::lifecycle::in_flight;
-use crate::agent::inspect;
+use crate::agent::desired::VersionRecord;
 use crate::agent::refusal::Refusal;
 use crate::agent::replica::{CheckFailure, Phase, Replica};
-use crate::cloud::local::types::{AgentStatus, EndpointStatus, ReplicaStatus, VersionStatus};
+use crate::cloud::local::types::{AgentStatus, EndpointStatus, ReplicaStatus};
 use crate::fleet::{self, Fleet};
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
 
@@ -57,25 +57,13 @@ impl Supervisor {
         Ok(self.describe(name, replica))
     }
 
-    pub(super) fn version_status(
+    pub(super) fn version(
         &self,
         name: &EndpointName,
         number: VersionNumber,
-    ) -> Result<VersionStatus, Refusal> {
+    ) -> Result<VersionRecord, Refusal> {
         let endpoint = self.world.desired.endpoints.get(name).ok_or_else(|| Refusal::no_endpoint(name))?;
-        let record = endpoint.versions.get(&number).ok_or_else(|| Refusal::no_version(name, number))?;
-        let pins = &record.version.pins;
-        let model_present = pins.model_digest.as_ref().is_some_and(|digest| {
-            self.world.artifacts.is_whole(digest, pins.model_bytes.unwrap_or_default())
-        });
-        let command = &record.version.spec.container.command;
-        let program = pins.program.as_ref().or(command.first()).map(String::as_str).unwrap_or_default();
-        Ok(VersionStatus {
-            version: record.version.clone(),
-            model_path: record.model_path.to_string_lossy().into_owned(),
-            model_present,
-            program: inspect::find_program(program).map(|path| path.to_string_lossy().into_owned()),
-        })
+        endpoint.versions.get(&number).cloned().ok_or_else(|| Refusal::no_version(name, number))
     }
 
     fn describe(&self, name: &EndpointName, replica: &Replica) -> ReplicaStatus {

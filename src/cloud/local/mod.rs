@@ -27,11 +27,11 @@ use crate::spec::{
 };
 
 /// Longest wait for an answer that needs no long work.
-const CALL_DEADLINE: Duration = Duration::from_secs(60);
+const CALL_DEADLINE: Duration = Duration::from_mins(1);
 /// Longest wait for reading or copying a model: hundreds of gigabytes at disk speed.
-const MODEL_DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
+const MODEL_DEADLINE: Duration = Duration::from_hours(2);
 /// Beyond the drain, for an endpoint to go: grace, kill, and the gateway's word.
-const DELETE_GRACE: Duration = Duration::from_secs(60);
+const DELETE_GRACE: Duration = Duration::from_mins(1);
 const DELETE_POLL: Duration = Duration::from_millis(100);
 
 /// How to reach an agent.
