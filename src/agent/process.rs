@@ -175,14 +175,15 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_process_is_seen_and_its_group_is_gone() {
         let log = tempfile::tempfile().unwrap();
+        let name = format!("process-test-{}", std::process::id());
         let launch = Launch {
             program: "/bin/sleep".into(),
             arguments: vec!["600".to_owned()],
-            environment: BTreeMap::from([("SLUICE_REPLICA".to_owned(), "process-test".to_owned())]),
+            environment: BTreeMap::from([("SLUICE_REPLICA".to_owned(), name.clone())]),
         };
         let (mut child, process) = spawn(&launch, log).unwrap();
         assert!(group_is_alive(process));
-        assert_eq!(find_by_environment(&["SLUICE_REPLICA=process-test".to_owned()]), [process]);
+        assert_eq!(find_by_environment(&[format!("SLUICE_REPLICA={name}")]), [process]);
         signal_group(process, Signal::KILL);
         ended(process).await;
         child.wait().await.unwrap();

@@ -1,26 +1,22 @@
 //! Where the command line finds the cloud and the ledger: the same places as the provider, unless told otherwise.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 
 use super::CliError;
 use crate::agent::locations::Locations;
-use crate::clock::SystemClock;
 use crate::cloud::Chain;
 use crate::cloud::local::{LocalCloud, LocalSettings};
-use crate::engine::{Engine, this_process};
 use crate::ledger::{Ledger, address};
 
 /// Where the cloud and the ledger are.
 #[derive(Debug, Clone, Args)]
 pub struct Place {
-    /// The local cloud's folder [default: $SLUICE_DATA_DIR, $XDG_DATA_HOME/sluice or ~/.local/share/sluice]
+    /// The local cloud's folder [default: that of the agent]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The ledger's address [default: $SLUICE_LEDGER, or `ledger` in the local cloud's folder]
+    /// The ledger's address [default: `$SLUICE_LEDGER`, or `ledger` in the local cloud's folder]
     #[arg(long, value_name = "URL")]
     ledger: Option<String>,
 }
@@ -38,16 +34,5 @@ impl Place {
             .map_err(|error| CliError::Failed(Chain(&error).to_string()))?;
         Ledger::open(&address(self.ledger.clone(), &locations.data_dir))
             .map_err(|error| CliError::Failed(Chain(&error).to_string()))
-    }
-
-    /// An engine on both.
-    pub fn engine(&self) -> Result<Engine, CliError> {
-        Ok(Engine {
-            cloud: Arc::new(self.cloud()?),
-            ledger: self.ledger()?,
-            clock: Arc::new(SystemClock),
-            holder: this_process(),
-            poll: Duration::from_millis(200),
-        })
     }
 }

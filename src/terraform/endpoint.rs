@@ -216,24 +216,17 @@ impl EndpointResource {
         };
         let ran = engine.run(&target, &context.stop).await;
         let view = engine.view(&target.endpoint).await.ok().flatten();
-        match prior {
-            Some(prior) => outcome::after_update(&target, ran, view.as_ref(), prior, planned, diagnostics),
-            None => {
-                let outcome = outcome::after_create(&target, ran, view.as_ref(), planned, diagnostics);
-                if outcome.state.is_none() {
-                    let drain = Drain::default();
-                    if let Err(error) = engine.delete(&target.endpoint, &drain).await {
-                        let detail = Chain(&error).to_string();
-                        diagnostics.warning_at(
-                            &Path::root(),
-                            "What was started could not be removed",
-                            detail,
-                        );
-                    }
-                }
-                outcome
-            }
+        if let Some(prior) = prior {
+            return outcome::after_update(&target, &ran, view.as_ref(), prior, planned, diagnostics);
         }
+        let outcome = outcome::after_create(&target, ran, view.as_ref(), planned, diagnostics);
+        if outcome.state.is_none()
+            && let Err(error) = engine.delete(&target.endpoint, &Drain::default()).await
+        {
+            let detail = Chain(&error).to_string();
+            diagnostics.warning_at(&Path::root(), "What was started could not be removed", detail);
+        }
+        outcome
     }
 }
 
@@ -269,7 +262,7 @@ impl ManagedResource for EndpointResource {
             Some(None) => ReadOutcome::default(),
             Some(Some(view)) => {
                 let was_imported = state.attribute("id").is_null();
-                outcome::fill(&mut state, &engine.cloud.name(), &endpoint, &view);
+                outcome::fill(&mut state, engine.cloud.name(), &endpoint, &view);
                 if was_imported {
                     self.fill_imported(&engine, &endpoint, &mut state).await;
                 }

@@ -10,7 +10,7 @@ use crate::rollout::{Phase, Record};
 use crate::spec::{CloudName, EndpointName};
 
 /// Fills the computed attributes, and the version that really serves.
-pub(super) fn fill(state: &mut Value, cloud: &CloudName, endpoint: &EndpointName, view: &EndpointView) {
+pub(super) fn fill(state: &mut Value, cloud: CloudName, endpoint: &EndpointName, view: &EndpointView) {
     state.set_attribute("id", format!("{cloud}/{endpoint}"));
     if let Some(live) = view.live_version {
         state.set_attribute("version", live.0);
@@ -85,7 +85,7 @@ pub(super) fn after_create(
 /// The state after an update: what was planned if it succeeded, else the prior one with what serves now.
 pub(super) fn after_update(
     target: &Target,
-    ran: Result<Report, EngineError>,
+    ran: &Result<Report, EngineError>,
     view: Option<&EndpointView>,
     prior: Value,
     mut planned: Value,
@@ -93,7 +93,7 @@ pub(super) fn after_update(
 ) -> ApplyOutcome {
     let name = &target.endpoint;
     let version = target.version.number;
-    if let (Ok(report), Some(view)) = (&ran, view)
+    if let (Ok(report), Some(view)) = (ran, view)
         && report.record.phase == Phase::Succeeded
     {
         for attribute in COMPUTED.into_iter().filter(|name| *name != "status" && *name != "rollout_plan") {
@@ -106,7 +106,7 @@ pub(super) fn after_update(
         }
         return ApplyOutcome::state(planned);
     }
-    let (summary, detail) = match &ran {
+    let (summary, detail) = match ran {
         Ok(report) => told(target, &report.record, view),
         Err(error) => (format!("Endpoint `{name}` was not updated to {version}"), failed_to_run(error, view)),
     };

@@ -96,7 +96,7 @@ impl Connections {
 
     /// The engine for a cloud; connects when first asked. What is wrong is reported.
     pub async fn engine(&self, _cloud: CloudName, diagnostics: &mut Diagnostics) -> Option<Engine> {
-        match self.engine.get_or_try_init(|| self.connect()).await {
+        match self.engine.get_or_try_init(async || self.connect()).await {
             Ok(engine) => Some(engine.clone()),
             Err((summary, detail)) => {
                 diagnostics.error_at(&Path::root(), summary, detail);
@@ -115,7 +115,7 @@ impl Connections {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    async fn connect(&self) -> Result<Engine, (String, String)> {
+    fn connect(&self) -> Result<Engine, (String, String)> {
         let config = self.settings().config.clone();
         let (local, data_dir) = local_settings(config.local.unwrap_or_default())?;
         let url = address(config.ledger, &data_dir);

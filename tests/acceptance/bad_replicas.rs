@@ -1,0 +1,56 @@
+//! Replicas that do not come up: why is told, and the version that serves is left alone.
+
+use super::config::container;
+use super::load::Load;
+use super::watch::LimitsWatcher;
+use super::world::World;
+
+#[test]
+fn each_way_of_not_coming_up_is_told_and_the_prior_version_goes_on_serving() {
+    let (world, config) = World::applied(|config| config.with("policy.max_start_failures", 1));
+    let short = "{ interval = \"100ms\", start_timeout = \"1s\" }";
+    let pids = world.replica_pids();
+    let load = Load::start(&world, "chat");
+    let watcher = LimitsWatcher::start(&world, "chat", 3, 2);
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["--never-listen"], &["port", "1 s"]),
+        (&["--fail-health"], &["503"]),
+        (&["--crash-after", "1ms"], &["70"]),
+        (&["--no-such-flag"], &["no-such-flag"]),
+    ];
+    let mut wrong = Vec::new();
+    for (number, (arguments, expected)) in cases.into_iter().enumerate() {
+        world.write(
+            &config.clone().with("version.container", container(arguments)).with("version.health", short),
+        );
+        let output = world.terraform(&["apply", "-auto-approve"]);
+        let message = output.message();
+        let told = format!("Endpoint `chat` was not updated to v{}: rolled back", number + 1);
+        let all = expected.iter().copied().chain([told.as_str(), "v0 still serves with 2 ready replicas"]);
+        let missing: Vec<&str> = all.filter(|part| !message.contains(part)).collect();
+        if output.code != Some(1) || output.errors() != 1 || !missing.is_empty() {
+            wrong.push(format!("{arguments:?} lacks {missing:?} in\n{}", output.stderr));
+        }
+        assert!(!world.state().is_tainted("sluice_endpoint.chat"));
+        assert_eq!(world.chat()["live_version"], 0);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    load.finish().all_succeeded();
+    watcher.kept();
+    assert_eq!(world.replica_pids(), pids);
+}
+
+#[test]
+fn more_replicas_than_device_slots_fail_with_the_number_of_slots() {
+    let (world, config) = World::applied(|config| config.with("policy.progress_deadline", "\"2s\""));
+    world.write(&config.with("version.accelerator", "{ type = \"cpu\", count = 4 }"));
+    // Two replicas hold one slot each; the first of the new ones needs four of the other six, the second waits.
+    let watcher = LimitsWatcher::start(&world, "chat", 3, 2);
+    let output = world.terraform(&["apply", "-auto-approve"]);
+    watcher.kept();
+    if output.code == Some(0) {
+        assert_eq!(world.ready_of(1), 2);
+        return;
+    }
+    output.failed_with(&["slots", "still serves"]);
+}
