@@ -116,6 +116,7 @@ fn a_full_disk_records_nothing_and_the_prior_version_goes_on_serving() {
     let (state, pids) = (world.state(), world.replica_pids());
     let mut filler = std::fs::File::create(disk.join("filler")).unwrap();
     while filler.write_all(&[0; 4096]).is_ok() {}
+    drop(filler);
     world.write(&config.model(&models().technical));
     let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&[
         "The version was not recorded",

@@ -68,7 +68,7 @@ fn cases() -> Vec<Case<'static>> {
         ("version.health", "{ interval = \"0s\" }".into(), &["interval", "longer than zero"]),
         ("version.health", "{ failures_max = 0 }".into(), &["failures_max", "1"]),
         ("version.comment", format!("{:?}", "x".repeat(10_000)), &["comment", "1000"]),
-        ("version.rollback_to", "0".into(), &["rollback_to"]),
+        ("version.rollback_to", "0".into(), &["Conflicting settings", "Remove `model`, `container`"]),
         (
             "version.container",
             format!("{{ command = [{server:?}, {:?}] }}", "x".repeat(40_000)),
