@@ -23,7 +23,14 @@ pub fn bound_seconds(
     let batches = f64::from(limits.desired.div_ceil(size));
     let mixed = limits.max_surge > 0 && limits.max_unavailable > 0 && size >= limits.max_unavailable;
     if mixed && size == limits.max_surge + limits.max_unavailable {
-        return batches * (start_seconds + bake) + (batches + 1.0) * drain_seconds;
+        // A smaller last batch leaves places over, and need not wait for anything to leave first.
+        let first_drain = if rest == 0 { drain_seconds } else { 0.0 };
+        return batches * (start_seconds + bake + drain_seconds) + first_drain;
+    }
+    if size < limits.max_surge + limits.max_unavailable {
+        // Places are left over, so that a batch can start while the one before it drains.
+        let last_drain = if limits.max_unavailable == 0 { drain_seconds } else { 0.0 };
+        return cycle.end(limits.desired).max(batches * (start_seconds + bake) + last_drain);
     }
     f64::from(full) * (cycle.end(size) + bake) + if rest > 0 { cycle.end(rest) + bake } else { 0.0 }
 }

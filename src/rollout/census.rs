@@ -1,5 +1,7 @@
 //! Counts of one observation, seen from the version that is wanted.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::record::Record;
@@ -32,23 +34,28 @@ pub(super) struct Census<'a> {
     pub unwanted_ready: Vec<&'a Replica>,
     /// Of other versions, in a state that nobody knows.
     pub unwanted_unknown: Vec<&'a Replica>,
-    /// On their way out.
+    /// Of other versions, ordered and not seen yet.
+    pub unwanted_unseen: u32,
+    /// On their way out, or told to go.
     pub leaving: u32,
     /// Sum of rungs climbed by wanted replicas.
     pub rungs: u64,
 }
 
 impl<'a> Census<'a> {
-    pub fn take(
-        fleet: &'a Fleet,
-        wanted: VersionNumber,
-        min_ready: TimeSpan,
-        pending: u32,
-        accounting: Accounting,
-    ) -> Self {
-        let mut census = Self { occupied: pending, wanted: pending, ..Self::default() };
+    pub fn take(fleet: &'a Fleet, record: &Record, accounting: Accounting) -> Self {
+        let wanted = record.wanted().version;
+        let mut census = Self::default();
+        census.count_unseen(fleet, record, wanted);
+        let stopping: BTreeSet<&ReplicaId> = record.stopping.iter().map(|stop| &stop.replica).collect();
         for replica in &fleet.replicas {
-            census.count(replica, wanted, min_ready, fleet.observed_at, accounting);
+            let told_to_go = stopping.contains(&replica.id);
+            if replica.state.is_occupied() && !replica.state.is_leaving() && told_to_go {
+                census.occupied += u32::from(accounting == Accounting::Devices);
+                census.leaving += 1;
+            } else {
+                census.count(replica, wanted, record.policy.min_ready, fleet.observed_at, accounting);
+            }
         }
         census
     }
@@ -59,6 +66,20 @@ impl<'a> Census<'a> {
             + count(&self.unwanted_unhealthy)
             + count(&self.unwanted_ready)
             + count(&self.unwanted_unknown)
+            + self.unwanted_unseen
+    }
+
+    /// Starts that were ordered and do not show yet may hold devices, of whatever version they are.
+    fn count_unseen(&mut self, fleet: &Fleet, record: &Record, wanted: VersionNumber) {
+        let seen: BTreeSet<&ReplicaId> = fleet.replicas.iter().map(|replica| &replica.id).collect();
+        for start in record.pending.iter().filter(|start| !seen.contains(&start.replica)) {
+            self.occupied += 1;
+            if start.version == wanted {
+                self.wanted += 1;
+            } else {
+                self.unwanted_unseen += 1;
+            }
+        }
     }
 
     fn count(
@@ -106,7 +127,7 @@ impl<'a> Census<'a> {
 }
 
 /// Ready for at least `min_ready`, by the cloud's clock.
-pub(super) fn is_available(replica: &Replica, min_ready: TimeSpan, observed_at: Timestamp) -> bool {
+fn is_available(replica: &Replica, min_ready: TimeSpan, observed_at: Timestamp) -> bool {
     match replica.state {
         ReplicaState::Available => true,
         ReplicaState::Ready if min_ready == TimeSpan::ZERO => true,
@@ -115,22 +136,6 @@ pub(super) fn is_available(replica: &Replica, min_ready: TimeSpan, observed_at: 
             .is_some_and(|since| observed_at.duration_since(since).unsigned_abs() >= min_ready.as_duration()),
         _ => false,
     }
-}
-
-/// Starts that were ordered, are not visible in the fleet, and are young enough to appear yet.
-pub(super) fn still_pending(
-    record: &Record,
-    fleet: &Fleet,
-    now: Timestamp,
-    id_of: impl Fn(u32) -> ReplicaId,
-) -> Vec<super::record::PendingStart> {
-    let visible = |ordinal| {
-        let id = id_of(ordinal);
-        fleet.replicas.iter().any(|replica| replica.id == id)
-    };
-    let young =
-        |at: Timestamp| now.duration_since(at).unsigned_abs() < super::step::VISIBILITY_MAX.as_duration();
-    record.pending.iter().filter(|start| young(start.at) && !visible(start.ordinal)).copied().collect()
 }
 
 fn rung(state: ReplicaState) -> u64 {

@@ -6,14 +6,19 @@
 //! Invariants: replicas that hold devices never exceed `desired + max_surge` by our doing, draining ones included;
 //! no stop leaves fewer than `desired - max_unavailable` ready; both hold whichever subset of a decision is carried out.
 
+#[cfg(test)]
+mod arbitrary;
 mod bound;
 mod census;
 mod command;
 mod failure;
 mod limits;
 mod pace;
+mod pending;
 mod phase;
 mod preview;
+#[cfg(test)]
+mod properties;
 mod record;
 mod simulate;
 mod step;
@@ -22,8 +27,9 @@ pub use bound::bound_seconds;
 pub use command::{Command, obey};
 pub use failure::fail;
 pub use limits::{Limits, LimitsError};
+pub use pending::{PendingStart, PendingStop, VISIBILITY_MAX};
 pub use phase::Phase;
 pub use preview::{Preview, preview};
-pub use record::{BatchProgress, Failure, FailureClass, PendingStart, Progress, Record, Side};
+pub use record::{BatchProgress, Failure, FailureClass, Progress, Record, Side};
 pub use simulate::{Distribution, Outcome, PlayedStep, Simulation, SimulationError, simulate};
-pub use step::{Accounting, Action, Budget, Decision, Input, VISIBILITY_MAX, step};
+pub use step::{Accounting, Action, Budget, Decision, Input, step};

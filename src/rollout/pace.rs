@@ -23,10 +23,16 @@ pub(super) fn stops_allowed(record: &Record, census: &Census<'_>, limits: &Limit
 
 /// Replicas that can be counted on: other versions' ready ones, and wanted ones that are past every gate.
 ///
-/// While a batch bakes, its replicas are not counted on yet: what they are to replace stays.
+/// While a batch bakes, its replicas are not counted on yet: what they are to replace stays. Of a batch that is larger
+/// than the limits are wide, only so many can stay; the others make room for the rest of the batch.
 pub(super) fn dependable(record: &Record, census: &Census<'_>, limits: &Limits) -> u32 {
     let trusted = match batch_size(record, limits) {
-        Some(size) => census.wanted_available.min(size.saturating_mul(record.batch.done)),
+        Some(size) => {
+            let width = limits.max_surge.saturating_add(limits.max_unavailable);
+            let making_room = wanted_so_far(record, limits).saturating_sub(width);
+            let baked = size.saturating_mul(record.batch.done);
+            census.wanted_available.min(baked.max(making_room))
+        }
         None => census.wanted_available,
     };
     count(&census.unwanted_ready) + trusted
@@ -49,28 +55,31 @@ pub(super) fn advance_batch(
     now: Timestamp,
     reasons: &mut Vec<String>,
 ) {
-    let Some(size) = batch_size(record, limits) else { return };
-    let wanted = wanted_so_far(record, limits);
-    if census.wanted_available < wanted {
-        // Whatever broke the batch breaks its bake: it starts over once the batch is whole again.
+    let batches = batch_size(record, limits).map_or(0, |size| limits.desired.div_ceil(size));
+    if record.batch.done >= batches {
+        // Nothing is left to bake: from here on the deadline for progress holds again.
         record.batch.baking_since = None;
+        return;
+    }
+    if census.wanted_available < wanted_so_far(record, limits) {
+        // Whatever broke the batch breaks its bake: it starts over once the batch is whole again. The time that it
+        // baked was no standstill.
+        if record.batch.baking_since.take().is_some() {
+            record.progress.at = now;
+        }
         return;
     }
     let since = *record.batch.baking_since.get_or_insert(now);
-    let ends = add(since, bake(record));
-    if now < ends {
+    if now < add(since, bake(record)) {
         return;
     }
-    let batches = limits.desired.div_ceil(size);
-    if record.batch.done < batches {
-        record.batch.done += 1;
-        record.batch.baking_since = None;
-        record.progress.at = now;
-        reasons.push(format!("batch {} of {batches} is done", record.batch.done));
-        if record.batch.done < batches && pauses_after(record) {
-            record.paused_since = Some(now);
-            reasons.push("paused: the next batch waits for a word".to_owned());
-        }
+    record.batch.done += 1;
+    record.batch.baking_since = None;
+    record.progress.at = now;
+    reasons.push(format!("batch {} of {batches} is done", record.batch.done));
+    if record.batch.done < batches && pauses_after(record) {
+        record.paused_since = Some(now);
+        reasons.push("paused: the next batch waits for a word".to_owned());
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
+use super::pending::{PendingStart, PendingStop};
 use crate::spec::{DeploymentPolicy, PolicyName, ReplicaId, RolloutRevision, VersionNumber};
 
 /// The memory of one rollout. The newest journal entry holds the current one; a step returns the next one.
@@ -34,6 +35,9 @@ pub struct Record {
     /// Starts that were ordered and may not be visible yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<PendingStart>,
+    /// Stops that were ordered and may not be visible yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopping: Vec<PendingStop>,
     /// The current batch.
     pub batch: BatchProgress,
     /// The best that was reached, for telling progress from standstill.
@@ -98,17 +102,6 @@ pub enum FailureClass {
     Requested,
 }
 
-/// A start that was ordered and may not be visible yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PendingStart {
-    /// Its number among the starts of the rollout.
-    pub ordinal: u32,
-    /// The version to run.
-    pub version: VersionNumber,
-    /// When it was ordered.
-    pub at: Timestamp,
-}
-
 /// Where the rollout stands among its batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchProgress {
@@ -150,6 +143,7 @@ impl Record {
             failure: None,
             starts: 0,
             pending: Vec::new(),
+            stopping: Vec::new(),
             batch: BatchProgress::default(),
             progress: Progress { rungs: 0, unwanted: u32::MAX, at: now },
             seen_ready: BTreeSet::new(),
@@ -176,6 +170,7 @@ impl Record {
     pub fn resumed(mut self, now: Timestamp) -> Self {
         self.progress.at = now;
         self.batch.baking_since = None;
+        self.date_orders(Timestamp::MIN, now);
         self
     }
 }

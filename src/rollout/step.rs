@@ -6,16 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::census::{Census, count, is_available, still_pending};
+use super::census::{Census, count};
 use super::failure;
 use super::limits::{Limits, LimitsError};
-use super::record::{PendingStart, Record};
+use super::pending::{PendingStart, PendingStop};
+use super::record::Record;
 use super::{Phase, pace};
 use crate::fleet::{Fleet, Replica, ReplicaState};
-use crate::spec::{EndpointName, ReplicaId, TimeSpan, VersionNumber};
-
-/// How long an ordered start may stay invisible before it counts as lost.
-pub const VISIBILITY_MAX: TimeSpan = TimeSpan::from_seconds(10);
+use crate::spec::{EndpointName, ReplicaId, VersionNumber};
 
 /// How replicas are counted against the cap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,26 +105,23 @@ pub struct Budget {
 /// # Errors
 /// The policy's limits cannot be resolved for the number of replicas.
 pub fn step(input: &Input<'_>) -> Result<Decision, LimitsError> {
-    let Input { endpoint, fleet, now, .. } = *input;
+    let now = input.now;
     let mut record = input.record.clone();
     if record.phase.is_terminal() {
-        let census = census_of(input, &record);
+        let census = Census::take(input.fleet, &record, input.accounting);
         let budget = budget(&limits_of(&record)?, &census);
         return Ok(Decision { actions: Vec::new(), wake_after: None, reasons: Vec::new(), budget, record });
     }
-    let revision = record.revision;
-    record.pending =
-        still_pending(&record, fleet, now, |ordinal| ReplicaId::of_rollout(endpoint, revision, ordinal));
-
+    record.forget_orders(now);
     let mut reasons = Vec::new();
-    let census = census_of(input, &record);
+    let census = Census::take(input.fleet, &record, input.accounting);
     failure::note_progress(&mut record, &census, now);
     if record.paused_since.is_some() {
         return stand_still(input, record, &census);
     }
     if failure::judge(&mut record, &census, now, &mut reasons) {
         // Turned back or ended: counts were for the other direction.
-        let census = census_of(input, &record);
+        let census = Census::take(input.fleet, &record, input.accounting);
         return conclude(input, record, &census, reasons);
     }
     conclude(input, record, &census, reasons)
@@ -188,6 +183,11 @@ fn decide_actions(
     actions.extend(clean_up(record, census, limits, reasons));
     actions.extend(grow(input, record, census, limits, reasons));
     actions.extend(shrink(input, record, census, limits, reasons));
+    let stops = actions.iter().filter_map(|action| match action {
+        Action::Stop { replica } => Some(PendingStop { replica: replica.clone(), at: input.now }),
+        _ => None,
+    });
+    record.stopping.extend(stops);
     actions
 }
 
@@ -230,7 +230,7 @@ fn grow(
     let first_ordinal = record.starts;
     record.starts += count;
     record.pending.extend((first_ordinal..record.starts).map(|ordinal| PendingStart {
-        ordinal,
+        replica: ReplicaId::of_rollout(input.endpoint, record.revision, ordinal),
         version,
         at: input.now,
     }));
@@ -263,34 +263,23 @@ fn shrink(
         ));
     }
     let mut leaving: Vec<&Replica> = first(&census.unwanted_ready, stopped).collect();
-    leaving.extend(surplus_wanted(input, record, census, limits, above_floor - stopped));
+    leaving.extend(surplus_wanted(census, limits, above_floor - stopped));
     stops(leaving)
 }
 
 /// Replicas of the wanted version beyond the desired number: those that do not serve go first.
-fn surplus_wanted<'a>(
-    input: &Input<'_>,
-    record: &Record,
-    census: &Census<'a>,
-    limits: &Limits,
-    above_floor: u32,
-) -> Vec<&'a Replica> {
-    let surplus = census.wanted.saturating_sub(limits.desired);
-    if surplus == 0 {
-        return Vec::new();
-    }
-    let min_ready = record.policy.min_ready;
-    let (available, rest): (Vec<_>, Vec<_>) = census
-        .wanted_replicas
-        .iter()
-        .copied()
-        .partition(|replica| is_available(replica, min_ready, input.fleet.observed_at));
-    let from_rest = surplus.min(count(&rest));
-    let from_available = (surplus - from_rest).min(above_floor);
-    rest.into_iter()
+///
+/// Starts that nobody has seen yet do not count here: they may be lost, and what serves in their place would be too.
+fn surplus_wanted<'a>(census: &Census<'a>, limits: &Limits, above_floor: u32) -> Vec<&'a Replica> {
+    let surplus = count(&census.wanted_replicas).saturating_sub(limits.desired);
+    let (serving, idle): (Vec<_>, Vec<_>) =
+        census.wanted_replicas.iter().copied().partition(|replica| replica.state.is_ready());
+    let from_idle = surplus.min(count(&idle));
+    let from_serving = (surplus - from_idle).min(above_floor);
+    idle.into_iter()
         .rev()
-        .take(from_rest as usize)
-        .chain(available.into_iter().rev().take(from_available as usize))
+        .take(from_idle as usize)
+        .chain(serving.into_iter().rev().take(from_serving as usize))
         .collect()
 }
 
@@ -298,22 +287,6 @@ fn surplus_wanted<'a>(
 pub(super) fn limits_of(record: &Record) -> Result<Limits, LimitsError> {
     let policy = &record.policy;
     Limits::resolve(record.wanted().replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)
-}
-
-fn census_of<'a>(input: &Input<'a>, record: &Record) -> Census<'a> {
-    let wanted = record.wanted().version;
-    let pending = record.pending.iter().filter(|start| start.version == wanted).count();
-    let lost = record.pending.len() - pending;
-    let mut census = Census::take(
-        input.fleet,
-        wanted,
-        record.policy.min_ready,
-        pending.try_into().unwrap_or(u32::MAX),
-        input.accounting,
-    );
-    // Starts of the version that was wanted before may yet appear and hold devices.
-    census.occupied += u32::try_from(lost).unwrap_or(u32::MAX);
-    census
 }
 
 fn budget(limits: &Limits, census: &Census<'_>) -> Budget {
@@ -402,7 +375,8 @@ fn wake_after(input: &Input<'_>, record: &Record) -> Option<Duration> {
     let deadline = failure::deadline(record).map(|at| until(input.now, at));
     let baked = pace::bake_ends(record).map(|at| until(input.now, at));
     let ends = failure::ends_by(record).map(|at| until(input.now, at));
-    ripening.chain(deadline).chain(baked).chain(ends).min()
+    let shown = record.first_order_shows().map(|at| until(input.now, at));
+    ripening.chain(deadline).chain(baked).chain(ends).chain(shown).min()
 }
 
 fn until(now: Timestamp, at: Timestamp) -> Duration {

@@ -1,0 +1,71 @@
+//! Orders that may not show in the fleet yet: a listing can be old, a call can still be under way.
+//!
+//! Until they are old enough to show for certain they count at their worst: a start holds its devices and does not
+//! serve, a replica that was told to stop still holds its devices and serves no more.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+use crate::spec::{ReplicaId, TimeSpan, VersionNumber};
+
+/// How long an order may take to show before it counts as lost.
+pub const VISIBILITY_MAX: TimeSpan = TimeSpan::from_seconds(10);
+
+/// A start that was ordered and may not be visible yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStart {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// The version to run.
+    pub version: VersionNumber,
+    /// When it was ordered.
+    pub at: Timestamp,
+}
+
+/// A stop that was ordered and may not be visible yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingStop {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// When it was ordered.
+    pub at: Timestamp,
+}
+
+impl Record {
+    /// Orders that are under way count as given at `now`: by a process whose clock may differ, or by calls that took
+    /// their time.
+    pub fn date_orders(&mut self, since: Timestamp, now: Timestamp) {
+        let dates = self.pending.iter_mut().map(|start| &mut start.at);
+        for at in dates.chain(self.stopping.iter_mut().map(|stop| &mut stop.at)) {
+            if *at >= since {
+                *at = now;
+            }
+        }
+    }
+
+    /// Takes over what an earlier rollout of the endpoint has ordered and nobody may have seen yet.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self, now: Timestamp) -> Self {
+        self.pending.clone_from(&earlier.pending);
+        self.stopping.clone_from(&earlier.stopping);
+        self.date_orders(Timestamp::MIN, now);
+        self
+    }
+
+    /// Drops orders that are old enough to show for certain.
+    pub(super) fn forget_orders(&mut self, now: Timestamp) {
+        self.pending.retain(|start| now < shows(start.at));
+        self.stopping.retain(|stop| now < shows(stop.at));
+    }
+
+    /// When the first of the orders shows for certain.
+    pub(super) fn first_order_shows(&self) -> Option<Timestamp> {
+        let dates = self.pending.iter().map(|start| start.at);
+        dates.chain(self.stopping.iter().map(|stop| stop.at)).min().map(shows)
+    }
+}
+
+fn shows(ordered: Timestamp) -> Timestamp {
+    super::pace::add(ordered, VISIBILITY_MAX.as_duration())
+}

@@ -1,0 +1,273 @@
+//! What must hold for every decision, whatever was seen and remembered before it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::arbitrary::{Situation, at, endpoint, situation};
+use super::step::{Action, Decision, step};
+use super::{Limits, Phase, Record, simulate};
+use crate::fleet::{Fleet, Replica, ReplicaState};
+use crate::spec::{ReplicaId, VersionNumber};
+
+fn decide(situation: &Situation) -> Decision {
+    step(&situation.input()).unwrap()
+}
+
+fn limits(record: &Record) -> Limits {
+    super::step::limits_of(record).unwrap()
+}
+
+/// Replicas to be stopped.
+fn stopped(decision: &Decision) -> Vec<ReplicaId> {
+    let stops = decision.actions.iter().filter_map(|action| match action {
+        Action::Stop { replica } => Some(replica.clone()),
+        _ => None,
+    });
+    stops.collect()
+}
+
+/// Versions of the replicas to be started, one for each.
+fn started(decision: &Decision) -> Vec<(VersionNumber, u32)> {
+    let starts = decision.actions.iter().filter_map(|action| match action {
+        Action::Start { version, count, first_ordinal } => Some((*version, *first_ordinal, *count)),
+        _ => None,
+    });
+    starts.flat_map(|(version, first, count)| (first..first + count).map(move |n| (version, n))).collect()
+}
+
+/// Replicas that serve in truth: those that were told to stop a moment ago may do so no more.
+fn ready(situation: &Situation) -> Vec<&Replica> {
+    let leaving = |id: &ReplicaId| situation.record.stopping.iter().any(|stop| &stop.replica == id);
+    let replicas = situation.fleet.replicas.iter();
+    replicas.filter(|replica| replica.state.is_ready() && !leaving(&replica.id)).collect()
+}
+
+/// Replicas that hold devices in the worst case: seen, or ordered a moment ago.
+fn occupied(situation: &Situation) -> u32 {
+    let seen: BTreeSet<&ReplicaId> = situation.fleet.replicas.iter().map(|replica| &replica.id).collect();
+    let present = situation.fleet.occupied();
+    let unseen = situation.record.pending.iter().filter(|start| !seen.contains(&start.replica)).count();
+    u32::try_from(present + unseen).unwrap()
+}
+
+fn size(count: usize) -> u32 {
+    u32::try_from(count).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_subset_of_a_decision_in_any_order_keeps_cap_and_floor(
+        situation in situation(), order in any::<u64>(), chosen in any::<u64>(),
+    ) {
+        let decision = decide(&situation);
+        let Limits { cap, floor, .. } = limits(&decision.record);
+        let serving: BTreeSet<&ReplicaId> = ready(&situation).iter().map(|replica| &replica.id).collect();
+        let before = (occupied(&situation), size(serving.len()));
+        let (mut taken, mut left) = before;
+        let mut calls: Vec<Option<ReplicaId>> = stopped(&decision).into_iter().map(Some).collect();
+        calls.extend(started(&decision).iter().map(|_| None));
+        let key = |index: usize| (index as u64 + 1).wrapping_mul(order | 1).rotate_left(17);
+        let mut indices: Vec<usize> = (0..calls.len()).collect();
+        indices.sort_by_key(|index| key(*index));
+        for index in indices.into_iter().filter(|index| chosen >> (index % 64) & 1 == 1) {
+            match &calls[index] {
+                None => taken += 1,
+                Some(id) if serving.contains(id) => {
+                    left -= 1;
+                    prop_assert!(left >= floor, "{left} ready left, floor {floor}: {decision:#?}");
+                }
+                Some(_) => {}
+            }
+            prop_assert!(taken <= cap.max(before.0), "{taken} places taken, cap {cap}: {decision:#?}");
+        }
+    }
+
+    #[test]
+    fn the_last_ready_replica_stays_unless_downtime_is_consented_to(situation in situation()) {
+        let decision = decide(&situation);
+        let serving = ready(&situation);
+        let stopped = stopped(&decision);
+        let left = serving.iter().filter(|replica| !stopped.contains(&replica.id)).count();
+        if !serving.is_empty() && !situation.record.policy.allow_downtime {
+            prop_assert!(left > 0, "{decision:#?}");
+        }
+    }
+
+    #[test]
+    fn the_same_situation_gives_the_same_decision(situation in situation()) {
+        prop_assert_eq!(decide(&situation), decide(&situation));
+    }
+
+    #[test]
+    fn a_second_look_at_the_same_fleet_orders_nothing_new(situation in situation()) {
+        let first = decide(&situation);
+        let again = decide(&Situation { record: first.record.clone(), ..situation });
+        if first.record.failure.is_some() == again.record.failure.is_some() {
+            prop_assert_eq!(started(&again), vec![], "after {:#?}", first);
+            let ordered = stopped(&first);
+            prop_assert!(stopped(&again).iter().all(|id| !ordered.contains(id)));
+        }
+    }
+
+    #[test]
+    fn orders_are_complete_and_without_doubles(situation in situation()) {
+        let decision = decide(&situation);
+        let stopped = stopped(&decision);
+        let distinct: BTreeSet<&ReplicaId> = stopped.iter().collect();
+        prop_assert_eq!(distinct.len(), stopped.len());
+        for id in &stopped {
+            let replica = situation.fleet.replicas.iter().find(|replica| &replica.id == id);
+            let staying = replica.is_some_and(|replica| {
+                replica.state.is_occupied() && !replica.state.is_leaving()
+            });
+            prop_assert!(staying, "{id} is stopped though it is not there to be stopped");
+        }
+        let wanted = decision.record.wanted().version;
+        let starts = started(&decision);
+        let expected: Vec<_> =
+            (situation.record.starts..decision.record.starts).map(|ordinal| (wanted, ordinal)).collect();
+        prop_assert_eq!(starts, expected, "only the wanted version, numbered on");
+    }
+
+    #[test]
+    fn starts_stay_within_the_batch(situation in situation()) {
+        let decision = decide(&situation);
+        let record = &decision.record;
+        let Some(batch) = record.policy.batch.as_ref().filter(|_| {
+            record.from.is_some() && !record.is_rolling_back()
+        }) else { return Ok(()) };
+        let desired = record.wanted().replicas;
+        let allowed = batch.size.rounded_up(desired).max(1).saturating_mul(record.batch.done + 1).min(desired);
+        let wanted = record.wanted().version;
+        let told_to_go = |id: &ReplicaId| situation.record.stopping.iter().any(|stop| &stop.replica == id);
+        let there = situation.fleet.replicas.iter().filter(|replica| {
+            let state = replica.state;
+            let staying = state.is_occupied() && !state.is_leaving() && !told_to_go(&replica.id);
+            replica.version == wanted && staying
+        });
+        let starts = size(started(&decision).len());
+        prop_assert!(starts == 0 || size(there.count()) + starts <= allowed, "{decision:#?}");
+    }
+
+    #[test]
+    fn terminal_phases_absorb(situation in situation(), end in 0..6_usize) {
+        let end = [Phase::Succeeded, Phase::RolledBack, Phase::Failed, Phase::Frozen, Phase::RollbackFailed,
+            Phase::Superseded][end];
+        let mut situation = situation;
+        situation.record.phase = end;
+        let decision = decide(&situation);
+        prop_assert_eq!(&decision.actions, &vec![]);
+        prop_assert_eq!(&decision.record, &situation.record);
+    }
+
+    #[test]
+    fn success_means_that_the_target_alone_is_there(situation in situation()) {
+        let decision = decide(&situation);
+        if matches!(decision.record.phase, Phase::Succeeded | Phase::RolledBack) {
+            let Limits { desired, .. } = limits(&decision.record);
+            let wanted = decision.record.wanted().version;
+            prop_assert_eq!(size(situation.fleet.ready_of(wanted)), desired);
+            prop_assert_eq!(size(situation.fleet.occupied()), desired);
+            prop_assert_eq!(occupied(&situation), desired, "a start that nobody has seen yet is under way");
+        }
+    }
+
+    #[test]
+    fn it_turns_back_once_at_most(situation in situation()) {
+        let decision = decide(&situation);
+        let (before, after) = (&situation.record, &decision.record);
+        if let Some(failure) = &before.failure {
+            prop_assert_eq!(after.failure.as_ref(), Some(failure));
+            let standing = matches!(after.phase, Phase::RollingBack | Phase::RolledBack | Phase::RollbackFailed);
+            prop_assert!(standing, "{:?}", after.phase);
+        }
+    }
+
+    #[test]
+    fn time_alone_ends_every_rollout(situation in situation()) {
+        let mut situation = situation;
+        let longest = situation.longest_wait();
+        for _ in 0..40 {
+            let decision = decide(&situation);
+            situation.record = decision.record;
+            if situation.record.phase.is_terminal() {
+                return Ok(());
+            }
+            prop_assert!(decision.wake_after.is_some(), "{:?} without a wake", situation.record.phase);
+            let later = |time: Timestamp| time.checked_add(longest).unwrap();
+            situation.now = later(situation.now);
+            situation.fleet.observed_at = later(situation.fleet.observed_at);
+        }
+        prop_assert!(false, "still {:?}: {:#?}", situation.record.phase, situation.record);
+    }
+
+    #[test]
+    fn the_clouds_clock_does_not_matter(situation in situation(), skew in -60_i64..=60) {
+        let decision = decide(&situation);
+        let mut skewed = situation.clone();
+        let shift = |time: Timestamp| time.checked_add(jiff::SignedDuration::from_secs(skew)).unwrap();
+        skewed.fleet.observed_at = shift(skewed.fleet.observed_at);
+        for replica in &mut skewed.fleet.replicas {
+            replica.ready_since = replica.ready_since.map(shift);
+        }
+        prop_assert_eq!(decide(&skewed), decision);
+    }
+
+    #[test]
+    fn every_policy_that_can_move_reaches_its_target_within_its_limits(
+        (from, to) in (1_u32..12, 1_u32..12), (surge, unavailable) in (0_u32..4, 0_u32..4),
+        batch in prop::option::of((1_u32..9, 0_u64..40)),
+    ) {
+        let policy = serde_json::json!({
+            "max_surge": surge, "max_unavailable": unavailable,
+            "batch": batch.map(|(size, bake)| serde_json::json!({ "size": size, "bake": format!("{bake}s") })),
+        });
+        prop_assume!(surge + unavailable > 0 && (to > 1 || surge > 0));
+        let outcome = simulate(&serde_json::from_value(serde_json::json!({
+            "replicas": to, "prior_replicas": from, "policy": policy, "start_seconds": 20, "drain_seconds": 5,
+        })).unwrap()).unwrap();
+        prop_assert_eq!(outcome.phase, Phase::Succeeded, "{:#?}", outcome.steps);
+        prop_assert!(outcome.peak_occupied <= (to + surge).max(from));
+        prop_assert!(outcome.least_ready >= to.saturating_sub(unavailable).min(from));
+        if from == to {
+            prop_assert!(outcome.makespan_seconds >= outcome.bound_seconds - 1e-6);
+        }
+    }
+
+    #[test]
+    fn unhealthy_replicas_of_other_versions_never_block_those_that_are_wanted(count in 1_u32..6) {
+        // From any unhealthy start a good version is reached: here nothing of the old one ever serves.
+        let mut situation = Situation::fresh(count);
+        for replica in &mut situation.fleet.replicas {
+            replica.state = ReplicaState::Unhealthy;
+        }
+        for _ in 0..200 {
+            let decision = decide(&situation);
+            situation.record = decision.record.clone();
+            if situation.record.phase == Phase::Succeeded {
+                return Ok(());
+            }
+            situation.now = situation.now.checked_add(Duration::from_secs(1)).unwrap();
+            obey(&mut situation.fleet, &decision, situation.now);
+        }
+        prop_assert!(false, "stuck in {:?}", situation.record.phase);
+    }
+}
+
+/// A world without delays: what is started serves, what is stopped is gone.
+fn obey(fleet: &mut Fleet, decision: &Decision, now: Timestamp) {
+    let gone = stopped(decision);
+    fleet.replicas.retain(|replica| !gone.contains(&replica.id));
+    for (version, ordinal) in started(decision) {
+        let id = ReplicaId::of_rollout(&endpoint(), decision.record.revision, ordinal);
+        let ready_since = Some(at(0));
+        let state = ReplicaState::Available;
+        fleet.replicas.push(Replica { id, version, state, ready_since, start_failures: 0, reason: None });
+    }
+    fleet.observed_at = now;
+}
