@@ -3,12 +3,13 @@
 use std::io::Write;
 use std::os::unix::net::UnixListener;
 
+use super::config::quoted;
 use super::processes;
 use super::programs::models;
 use super::world::World;
 
 fn local(world: &World, more: &str) -> String {
-    format!("{{ data_dir = {:?}, device_slots = 8{more} }}", world.data_dir())
+    format!("{{ data_dir = {}, device_slots = 8{more} }}", quoted(&world.data_dir()))
 }
 
 #[test]
@@ -16,7 +17,7 @@ fn a_data_folder_that_cannot_be_made_is_told() {
     let world = World::new();
     std::fs::write(world.path("file"), "").unwrap();
     let below = world.path("file/data");
-    world.write(&world.config().with("provider.local", format!("{{ data_dir = {below:?} }}")));
+    world.write(&world.config().with("provider.local", format!("{{ data_dir = {} }}", quoted(&below))));
     let output = world.terraform(&["plan"]).failed_with(&[below.to_str().unwrap(), "Not a directory"]);
     assert_eq!(output.errors(), 1, "{}", output.stderr);
 }
@@ -30,7 +31,9 @@ fn a_data_folder_that_cannot_be_written_is_told() {
         return;
     }
     world.write(
-        &world.config().with("provider.local", format!("{{ data_dir = {:?} }}", read_only.join("data"))),
+        &world
+            .config()
+            .with("provider.local", format!("{{ data_dir = {} }}", quoted(&read_only.join("data")))),
     );
     let output =
         world.terraform(&["plan"]).failed_with(&[read_only.to_str().unwrap(), "Read-only file system"]);
@@ -48,7 +51,9 @@ fn a_socket_of_somebody_else_is_not_talked_to() {
     let listener = UnixListener::bind(&socket).unwrap();
     listener.set_nonblocking(true).unwrap();
     std::os::unix::fs::chown(&socket, Some(65534), Some(65534)).unwrap();
-    world.write(&world.config().with("provider.local", local(&world, &format!(", socket = {socket:?}"))));
+    world.write(
+        &world.config().with("provider.local", local(&world, &format!(", socket = {}", quoted(&socket)))),
+    );
     let output = world.terraform(&["plan"]).failed_with(&[
         socket.to_str().unwrap(),
         "belongs to user 65534",
@@ -116,6 +121,7 @@ fn a_full_disk_records_nothing_and_the_prior_version_goes_on_serving() {
     let (state, pids) = (world.state(), world.replica_pids());
     let mut filler = std::fs::File::create(disk.join("filler")).unwrap();
     while filler.write_all(&[0; 4096]).is_ok() {}
+    drop(filler);
     world.write(&config.model(&models().technical));
     let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&[
         "The version was not recorded",

@@ -13,10 +13,10 @@ fn each_way_of_not_coming_up_is_told_and_the_prior_version_goes_on_serving() {
     let load = Load::start(&world, "chat");
     let watcher = LimitsWatcher::start(&world, "chat", 3, 2);
     let cases: [(&[&str], &[&str]); 4] = [
-        (&["--never-listen"], &["port", "1 s"]),
+        (&["--never-listen"], &["no answer on port", "within 1s"]),
         (&["--fail-health"], &["503"]),
         (&["--crash-after", "1ms"], &["70"]),
-        (&["--no-such-flag"], &["no-such-flag"]),
+        (&["--no-such-flag"], &["exited with status 2"]),
     ];
     let mut wrong = Vec::new();
     for (number, (arguments, expected)) in cases.into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Versions that cannot be: refused by the plan, with the version that serves left alone.
 
+use super::config::quoted;
 use super::programs::{example, models};
 use super::world::World;
 
@@ -7,7 +8,7 @@ use super::world::World;
 type Case<'a> = (&'a str, String, &'a [&'a str]);
 
 fn cases() -> Vec<Case<'static>> {
-    let server = example("model-server");
+    let server = quoted(&example("model-server"));
     vec![
         (
             "version.model",
@@ -28,7 +29,7 @@ fn cases() -> Vec<Case<'static>> {
         ),
         (
             "version.container",
-            format!("{{ command = [{:?}] }}", models().plain),
+            format!("{{ command = [{}] }}", quoted(&models().plain)),
             &["Program not found", "plain.bin"],
         ),
         ("version.container", "{ command = [] }".into(), &["command"]),
@@ -68,10 +69,10 @@ fn cases() -> Vec<Case<'static>> {
         ("version.health", "{ interval = \"0s\" }".into(), &["interval", "longer than zero"]),
         ("version.health", "{ failures_max = 0 }".into(), &["failures_max", "1"]),
         ("version.comment", format!("{:?}", "x".repeat(10_000)), &["comment", "1000"]),
-        ("version.rollback_to", "0".into(), &["rollback_to"]),
+        ("version.rollback_to", "0".into(), &["Conflicting settings", "Remove `model`, `container`"]),
         (
             "version.container",
-            format!("{{ command = [{server:?}, {:?}] }}", "x".repeat(40_000)),
+            format!("{{ command = [{server}, {:?}] }}", "x".repeat(40_000)),
             &["command", "32768"],
         ),
         ("version.cloud", "\"moon\"".into(), &["cloud", "local"]),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::load::Load;
-use super::patience::within;
+use super::patience::{eventually, within};
 use super::processes;
 use super::programs::models;
 use super::terraform::Running;
@@ -19,7 +19,7 @@ fn rolling() -> (World, Config, LimitsWatcher, Load, Running) {
     let watcher = LimitsWatcher::start(&world, "chat", 4, 3);
     let load = Load::start(&world, "chat");
     let apply = world.start_terraform(&["apply", "-auto-approve"]);
-    world.eventually("the new version has begun to serve", || world.ready_of(1) > 0);
+    eventually("the new version has begun to serve", || world.ready_of(1) > 0);
     (world, config, watcher, load, apply)
 }
 
@@ -74,7 +74,7 @@ fn ctrl_c_while_creating_keeps_what_was_started_without_a_taint() {
     let world = World::new();
     world.write(&world.config().serving_with(&["--load-delay", "3s"]));
     let apply = world.start_terraform(&["apply", "-auto-approve"]);
-    world.eventually("a replica starts", || {
+    eventually("a replica starts", || {
         world
             .find_endpoint("chat")
             .is_some_and(|chat| chat.details.iter().any(|replica| replica.pid.is_some()))

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::config::source;
 use super::load::Load;
 use super::patience::within;
 use super::programs::models;
@@ -110,7 +111,7 @@ fn an_endpoint_that_is_renamed_is_replaced() {
 fn two_endpoints_are_rolled_in_one_apply() {
     let (world, mut config) = World::applied(|config| config.and_endpoint("code"));
     for index in [0, 1] {
-        config.set_of(index, "version.model", format!("{{ source = {:?} }}", models().technical));
+        config.set_of(index, "version.model", source(&models().technical));
     }
     world.write(&config);
     let watchers = ["chat", "code"].map(|name| LimitsWatcher::start(&world, name, 3, 2));

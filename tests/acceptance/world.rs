@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::config::Config;
-use super::patience::{eventually, within};
+use super::config::{Config, quoted};
+use super::patience::within;
 use super::processes::{self, Process};
 use super::programs::{PROVIDER, models};
 use super::reading::{Plan, State};
@@ -45,7 +45,16 @@ impl World {
         }
         let programs = Path::new(PROVIDER).parent().unwrap();
         let overrides = format!(
-            "disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    \"sluice-rs/sluice\" = {programs:?}\n  }}\n  direct {{}}\n}}\n"
+            "disable_checkpoint = true
+provider_installation {{
+  dev_overrides {{
+    \"sluice-rs/sluice\" = {}
+  }}
+  \
+             direct {{}}
+}}
+",
+            quoted(programs)
         );
         std::fs::write(world.path("terraform.rc"), overrides).unwrap();
         world
@@ -181,12 +190,6 @@ impl World {
         });
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
         answer["model"].as_str().unwrap_or_else(|| panic!("no completion: {answer}")).to_owned()
-    }
-
-    /// Waits for a level, within a bound.
-    #[track_caller]
-    pub fn eventually(&self, what: &str, level: impl FnMut() -> bool) {
-        eventually(what, level);
     }
 
     /// Somebody else's engine on the same cloud and ledger.
