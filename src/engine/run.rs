@@ -10,16 +10,11 @@ use super::act::Orders;
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
-<<<<<<< HEAD
-use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
-use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, obey, step};
-=======
 use crate::fleet::Fleet;
-use crate::ledger::{ActionResult, EntryKind};
+use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
 use crate::rollout::{
-    Accounting, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail, step,
+    Accounting, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail, obey, step,
 };
->>>>>>> sim
 use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
 
 /// What an endpoint should serve, and how to get there.
@@ -132,19 +127,13 @@ impl Run<'_> {
             }
             self.obey_commands().await?;
             let Some(observed) = self.look(stop).await? else { continue };
-<<<<<<< HEAD
             let seen = self.seen(&observed);
+            let decided_at = seen.now;
             let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(decision, seen).await?;
-=======
-            let decided_at = self.engine.clock.now();
-            let decision = self.decide(&observed, decided_at)?;
-            let wake_after = decision.wake_after;
-            let acted = self.follow(decision, stop).await?;
+            let acted = self.follow(decision, seen, stop).await?;
             // Calls take time: the last of them may show that much later.
             self.opened.record.date_orders(decided_at, self.engine.clock.now());
->>>>>>> sim
             if self.opened.record.phase.is_terminal() {
                 // Read back after the last entry: the report tells what is, not what was decided upon.
                 let observed = self.observe().await.unwrap_or(observed);
@@ -223,7 +212,6 @@ impl Run<'_> {
         observed.ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })
     }
 
-<<<<<<< HEAD
     fn seen(&self, observed: &ObservedEndpoint) -> Seen {
         Seen {
             fleet: observed.fleet.clone(),
@@ -238,24 +226,17 @@ impl Run<'_> {
             fleet: &seen.fleet,
             record: &seen.record,
             now: seen.now,
-=======
-    fn decide(&self, observed: &ObservedEndpoint, now: Timestamp) -> Result<Decision, EngineError> {
-        Ok(step(&Input {
-            endpoint: &self.target.endpoint,
-            fleet: &observed.fleet,
-            record: &self.opened.record,
-            now,
->>>>>>> sim
             accounting: Accounting::Devices,
         })?)
     }
 
     /// Records a decision and carries it out. Says whether there was anything to carry out.
-<<<<<<< HEAD
-    async fn follow(&mut self, decision: Decision, seen: Seen) -> Result<bool, EngineError> {
-=======
-    async fn follow(&mut self, decision: Decision, stop: &CancellationToken) -> Result<bool, EngineError> {
->>>>>>> sim
+    async fn follow(
+        &mut self,
+        decision: Decision,
+        seen: Seen,
+        stop: &CancellationToken,
+    ) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
             || decision.record.phase != before.phase
