@@ -1,11 +1,17 @@
 //! Back to earlier settings, as after a `git revert`.
 
+use std::process::{Output, Stdio};
+
 use serde_json::Value;
+use tokio::process::Command;
 
 use super::build::Models;
 use super::{Demo, ENDPOINT, VERSION, number};
 use crate::story::{Failure, broken, line};
 use crate::terraform::Show;
+
+/// Rollouts so far: v0, v1, v2 that failed, v3, v4.
+const ROLLOUTS: u32 = 5;
 
 /// Applies the first configuration again: a new number with the old settings.
 pub async fn to_the_first_settings(demo: &Demo<'_>, models: &Models, url: &str) -> Result<(), Failure> {
@@ -40,6 +46,44 @@ pub async fn to_the_first_settings(demo: &Demo<'_>, models: &Models, url: &str) 
     })?;
     demo.claim_answers(url, "plain", 4).await?;
     demo.claim_nothing_to_do().await
+}
+
+/// Reads the history, and has every decision of every rollout made again from its journal.
+pub async fn to_the_journals(demo: &Demo<'_>) -> Result<(), Failure> {
+    demo.story.heading("Look back: the ledger tells what happened, and proves it");
+    let history = sluice(demo, &["history", "chat"]).await?;
+    demo.story.claim(
+        "the history has all versions, v0 to v4",
+        history.status.success() && has_all(&history),
+        || said(&history),
+    )?;
+    for revision in 1..=ROLLOUTS {
+        let verified = sluice(demo, &["verify", "chat", &format!("r{revision}")]).await?;
+        let claim = format!("the journal of rollout r{revision} is whole, and every limit was kept");
+        demo.story.claim(claim, verified.status.success(), || said(&verified))?;
+    }
+    Ok(())
+}
+
+/// Runs the command line on the demo's folder and shows its answer.
+async fn sluice(demo: &Demo<'_>, arguments: &[&str]) -> Result<Output, Failure> {
+    demo.story.command(&format!("sluice {}", arguments.join(" ")));
+    let mut command = Command::new(&demo.place.programs.provider);
+    command.args(arguments).arg("--data-dir").arg(&demo.place.data_dir);
+    command.arg("--ledger").arg(demo.ledger.url()).stdin(Stdio::null()).kill_on_drop(true);
+    let ran = demo.stop.run_until_cancelled(command.output()).await.ok_or(Failure::Interrupted)?;
+    let ran = ran.map_err(broken("run the command line"))?;
+    String::from_utf8_lossy(&ran.stdout).lines().for_each(line);
+    Ok(ran)
+}
+
+fn has_all(history: &Output) -> bool {
+    let text = String::from_utf8_lossy(&history.stdout);
+    (0..=4).all(|number| text.split_whitespace().any(|word| word == format!("v{number}")))
+}
+
+fn said(ran: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr))
 }
 
 /// The digest of v0, as the ledger keeps it.

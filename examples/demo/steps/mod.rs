@@ -67,6 +67,7 @@ impl<'a> Demo<'a> {
         fail::with_a_damaged_model(self, &models, &url).await?;
         fail::then_repair(self, &models, &url).await?;
         back::to_the_first_settings(self, &models, &url).await?;
+        back::to_the_journals(self).await?;
         drift::behind_the_back(self, &url).await?;
         end::destroy(self, &url).await
     }
