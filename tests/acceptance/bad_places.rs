@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 
 use super::config::quoted;
 use super::processes;
@@ -119,9 +120,7 @@ fn a_full_disk_records_nothing_and_the_prior_version_goes_on_serving() {
     world.write(&config);
     world.apply();
     let (state, pids) = (world.state(), world.replica_pids());
-    let mut filler = std::fs::File::create(disk.join("filler")).unwrap();
-    while filler.write_all(&[0; 4096]).is_ok() {}
-    drop(filler);
+    let filler = fill(&disk);
     world.write(&config.model(&models().technical));
     let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&[
         "The version was not recorded",
@@ -133,8 +132,49 @@ fn a_full_disk_records_nothing_and_the_prior_version_goes_on_serving() {
     assert_eq!(world.state().resources(), state.resources());
     assert_eq!(world.replica_pids(), pids);
     assert_eq!(world.answering_model("chat"), "plain");
-    std::fs::remove_file(disk.join("filler")).unwrap();
+    std::fs::remove_file(filler).unwrap();
     world.apply();
     assert_eq!(world.answering_model("chat"), "technical");
     world.plans_nothing();
+}
+
+#[test]
+fn a_rollout_that_cannot_be_recorded_is_not_begun() {
+    let mut world = World::new();
+    let disk = world.path("disk");
+    if !world.mount(&disk, "size=256k") {
+        eprintln!("skipped: file systems cannot be mounted here");
+        return;
+    }
+    let config =
+        world.config().with("provider.ledger", format!("\"file://{}\"", disk.join("ledger").display()));
+    world.write(&config);
+    world.apply();
+    let config = config.model(&models().technical);
+    world.write(&config);
+    world.apply();
+    let pids = world.replica_pids();
+    let filler = fill(&disk);
+    world.write(&config.clone().with("endpoint.version", 0));
+    let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&[
+        "Endpoint `chat` was not updated to v0",
+        "nothing was recorded",
+        "No space left on device",
+        "v1 still serves with 2 ready replicas",
+    ]);
+    assert_eq!(output.errors(), 1, "{}", output.stderr);
+    assert_eq!(world.replica_pids(), pids);
+    assert_eq!((&world.chat()["version"], &world.chat()["live_version"]), (&1.into(), &1.into()));
+    std::fs::remove_file(filler).unwrap();
+    world.apply();
+    assert_eq!(world.answering_model("chat"), "plain");
+    world.plans_nothing();
+}
+
+/// Leaves no room on a disk.
+fn fill(disk: &Path) -> PathBuf {
+    let path = disk.join("filler");
+    let mut filler = std::fs::File::create(&path).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    path
 }

@@ -7,7 +7,7 @@ use super::world::World;
 /// What is wrong, and what the one error has to say.
 type Case<'a> = (&'a str, String, &'a [&'a str]);
 
-fn cases() -> Vec<Case<'static>> {
+fn sources_and_commands() -> Vec<Case<'static>> {
     let server = quoted(&example("model-server"));
     vec![
         (
@@ -33,6 +33,16 @@ fn cases() -> Vec<Case<'static>> {
             &["Program not found", "plain.bin"],
         ),
         ("version.container", "{ command = [] }".into(), &["command"]),
+        (
+            "version.container",
+            format!("{{ command = [{server}, {:?}] }}", "x".repeat(40_000)),
+            &["command", "32768"],
+        ),
+    ]
+}
+
+fn numbers_and_settings() -> Vec<Case<'static>> {
+    vec![
         (
             "version.accelerator",
             "{ type = \"nvidia-h100\", count = 1 }".into(),
@@ -70,11 +80,6 @@ fn cases() -> Vec<Case<'static>> {
         ("version.health", "{ failures_max = 0 }".into(), &["failures_max", "1"]),
         ("version.comment", format!("{:?}", "x".repeat(10_000)), &["comment", "1000"]),
         ("version.rollback_to", "0".into(), &["Conflicting settings", "Remove `model`, `container`"]),
-        (
-            "version.container",
-            format!("{{ command = [{server}, {:?}] }}", "x".repeat(40_000)),
-            &["command", "32768"],
-        ),
         ("version.cloud", "\"moon\"".into(), &["cloud", "local"]),
     ]
 }
@@ -84,7 +89,8 @@ fn versions_that_cannot_be_are_refused_by_the_plan_and_the_prior_one_goes_on_ser
     let (world, config) = World::applied(|config| config);
     let (state, pids) = (world.state(), world.replica_pids());
     let mut wrong = Vec::new();
-    for (attribute, expression, expected) in cases() {
+    for (attribute, expression, expected) in sources_and_commands().into_iter().chain(numbers_and_settings())
+    {
         world.write(&config.clone().with(attribute, &expression));
         let output = world.terraform(&["plan"]);
         let message = output.message();

@@ -63,6 +63,8 @@ fn a_replica_that_was_stopped_is_drift_and_the_next_apply_repairs_it() {
         (&"degraded".into(), &"serving".into())
     );
     assert!(output.stdout.contains("degraded"), "{}", output.stdout);
+    let output = world.terraform(&["plan", "-detailed-exitcode", "-refresh-only"]);
+    assert_eq!(output.code, Some(2), "{}", output.stdout);
     let load = Load::start(&world, "chat");
     world.apply();
     load.finish().all_succeeded();

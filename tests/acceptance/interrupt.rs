@@ -10,6 +10,7 @@ use super::programs::models;
 use super::terraform::Running;
 use super::watch::LimitsWatcher;
 use super::world::World;
+use sluice::engine::EngineError;
 
 /// A world whose rollouts take seconds, and an apply that is in the middle of one.
 fn rolling() -> (World, Config, LimitsWatcher, Load, Running) {
@@ -108,4 +109,30 @@ fn the_provider_leaves_by_itself_after_terraform_was_killed_and_the_next_apply_f
     within(Duration::from_secs(30), "the provider leaves", || world.plugin().is_none().then_some(()));
     assert!(!apply.is_running());
     finishes(&world, watcher, load);
+}
+
+#[test]
+fn an_apply_goes_on_when_the_agent_is_killed_in_the_middle() {
+    let (world, _, watcher, load, apply) = rolling();
+    let agent = world.agent_pid();
+    processes::kill(agent);
+    apply.wait().succeeded();
+    assert_ne!(world.agent_pid(), agent);
+    load.finish().all_succeeded();
+    watcher.kept();
+    assert_eq!(world.answering_model("chat"), "technical");
+    assert_eq!(world.ready_of(1), 3);
+    world.plans_nothing();
+}
+
+#[test]
+fn nobody_else_can_roll_an_endpoint_that_is_being_rolled() {
+    let (world, _, watcher, load, apply) = rolling();
+    let refused = world.try_to_roll_behind_the_back(0).unwrap_err();
+    assert!(matches!(refused, EngineError::Held { .. }), "{refused}");
+    apply.wait().succeeded();
+    load.finish().all_succeeded();
+    watcher.kept();
+    assert_eq!(world.answering_model("chat"), "technical");
+    world.plans_nothing();
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sluice::clock::SystemClock;
 use sluice::cloud::local::types::EndpointStatus;
 use sluice::cloud::local::{LocalCloud, LocalSettings};
-use sluice::engine::{Engine, Target, this_process};
+use sluice::engine::{Engine, EngineError, Target, this_process};
 use sluice::ledger::Ledger;
 use sluice::rollout::Phase;
 use sluice::spec::{CloudName, DeploymentPolicy, Drain, EndpointName, TimeSpan, VersionNumber};
@@ -211,8 +211,13 @@ provider_installation {{
 
     /// Rolls `chat` to a version behind Terraform's back.
     pub fn roll_behind_the_back(&self, version: u32) {
+        assert_eq!(self.try_to_roll_behind_the_back(version).unwrap(), Phase::Succeeded);
+    }
+
+    /// Rolls `chat` to a version behind Terraform's back, if that is allowed.
+    pub fn try_to_roll_behind_the_back(&self, version: u32) -> Result<Phase, EngineError> {
         let (engine, endpoint) = (self.engine(), EndpointName::new("chat").unwrap());
-        let phase = self.block_on(async {
+        self.block_on(async {
             let record = engine.ledger.version(CloudName::Local, &endpoint, VersionNumber(version)).await;
             let policy = DeploymentPolicy {
                 min_ready: TimeSpan::ZERO,
@@ -221,9 +226,8 @@ provider_installation {{
             };
             let version = record.unwrap().unwrap().pinned();
             let target = Target { endpoint, version, policy, policy_name: None };
-            engine.run(&target, &CancellationToken::new()).await.unwrap().record.phase
-        });
-        assert_eq!(phase, Phase::Succeeded);
+            engine.run(&target, &CancellationToken::new()).await.map(|report| report.record.phase)
+        })
     }
 
     /// Every process of this world.
