@@ -6,6 +6,7 @@ mod error;
 pub mod gateway;
 mod history;
 mod place;
+mod preview;
 mod rollout;
 mod status;
 mod table;
@@ -45,6 +46,8 @@ enum Command {
     History(history::HistoryArguments),
     /// What differs between two versions of an endpoint
     Diff(history::DiffArguments),
+    /// Every step of a rollout with its time and price, before it runs
+    Preview(preview::PreviewArguments),
     /// Follow the newest rollout of an endpoint until it ends
     Watch(watch::WatchArguments),
     /// Stop starting and stopping replicas until told to go on
@@ -88,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::History(arguments) => history::history(&arguments),
         Command::Diff(arguments) => history::compare(&arguments),
+        Command::Preview(arguments) => preview::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Pause(arguments) => command::run(&arguments, Word::Pause),
         Command::Resume(arguments) => command::run(&arguments, Word::Resume),

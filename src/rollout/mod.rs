@@ -29,7 +29,7 @@ pub use failure::fail;
 pub use limits::{Limits, LimitsError};
 pub use pending::{PendingStart, PendingStop, VISIBILITY_MAX};
 pub use phase::Phase;
-pub use preview::{Preview, preview};
+pub use preview::{Expected, Preview, PreviewError, preview};
 pub use record::{BatchProgress, Failure, FailureClass, Progress, Record, Side};
 pub use simulate::{Distribution, Outcome, PlayedStep, Simulation, SimulationError, simulate};
 pub use step::{Accounting, Action, Budget, Decision, Input, step};

@@ -20,7 +20,7 @@ use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
 use crate::cloud::Chain;
 use crate::engine::{EndpointView, Engine, RolloutView, Status, Target};
-use crate::rollout::{LimitsError, Side, preview};
+use crate::rollout::{LimitsError, PreviewError, Side, preview};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, PolicyName,
     VersionId, VersionNumber,
@@ -159,12 +159,13 @@ impl EndpointResource {
             }
             None => None,
         };
-        match preview(from, to, version.spec.devices_per_replica(), &policy) {
+        match preview(from, to, version.spec.devices_per_replica(), &policy, None) {
             Ok(preview) => planned.set_attribute("rollout_plan", preview.lines),
             Err(error) => {
                 let attribute = match error {
-                    LimitsError::BothZero => "policy.max_surge",
-                    LimitsError::NeedsDowntime { .. } => "policy.max_unavailable",
+                    PreviewError::Limits(LimitsError::BothZero) => "policy.max_surge",
+                    PreviewError::Limits(LimitsError::NeedsDowntime { .. }) => "policy.max_unavailable",
+                    PreviewError::TooShort { .. } => "policy.total_timeout",
                 };
                 let detail = sentence(&error.to_string());
                 diagnostics.error_at(&Path::from(attribute), "The policy leaves no way to move", detail);
