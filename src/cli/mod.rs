@@ -1,1 +1,109 @@
-//! The command line: one file per command.
+//! The command line: one file per command. The same binary is the Terraform plugin when Terraform starts it.
+
+pub mod agent;
+mod command;
+mod error;
+pub mod gateway;
+mod history;
+mod place;
+mod preview;
+mod rollout;
+mod status;
+mod table;
+mod verify;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::rollout::Command as Word;
+
+pub use error::CliError;
+
+/// GPU inference endpoints: rollouts, the local cloud, and what runs on it.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, about, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The agent of the local cloud
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// The gateway of the local cloud
+    #[command(subcommand)]
+    Gateway(gateway::GatewayCommand),
+    /// Decisions of the rollout engine, without a cloud
+    #[command(subcommand)]
+    Rollout(rollout::RolloutCommand),
+    /// Endpoints of the local cloud and their replicas
+    Status(status::StatusArguments),
+    /// The versions of an endpoint, newest first
+    History(history::HistoryArguments),
+    /// What differs between two versions of an endpoint
+    Diff(history::DiffArguments),
+    /// Every step of a rollout with its time and price, before it runs
+    Preview(preview::PreviewArguments),
+    /// Follow the newest rollout of an endpoint until it ends
+    Watch(watch::WatchArguments),
+    /// Stop starting and stopping replicas until told to go on
+    Pause(command::CommandArguments),
+    /// Go on after a pause
+    Resume(command::CommandArguments),
+    /// Give up the rollout that is under way and go back to the prior version
+    Abort(command::CommandArguments),
+    /// Check the journal of a rollout: the chain, every decision, every limit
+    Verify(verify::VerifyArguments),
+}
+
+/// Runs what has to be awaited. A program that serves wants every core; a question does not.
+fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Failed(format!("failed to start the runtime: {error}")))?;
+    let output = runtime.block_on(future);
+    // Blocking work that nobody waits for any more, such as a copy of a model, must not hold up the end.
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> CliError {
+    CliError::Failed(crate::cloud::Chain(error).to_string())
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String, CliError> {
+    serde_json::to_string_pretty(value).map_err(|error| CliError::Failed(error.to_string()))
+}
+
+/// Runs the command that the arguments name.
+#[expect(clippy::print_stdout, reason = "a command line answers on standard output")]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let answer = match arguments.command {
+        Command::Agent(command) => agent::run(command),
+        Command::Gateway(command) => gateway::run(command),
+        Command::Rollout(command) => rollout::run(&command),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::History(arguments) => history::history(&arguments),
+        Command::Diff(arguments) => history::compare(&arguments),
+        Command::Preview(arguments) => preview::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
+        Command::Pause(arguments) => command::run(&arguments, Word::Pause),
+        Command::Resume(arguments) => command::run(&arguments, Word::Resume),
+        Command::Abort(arguments) => command::run(&arguments, Word::Abort),
+        Command::Verify(arguments) => verify::run(&arguments),
+    };
+    match answer {
+        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => error.report(),
+    }
+}

@@ -10,6 +10,7 @@ mod error;
 mod holder;
 mod open;
 mod run;
+mod verify;
 mod view;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use error::EngineError;
 pub use holder::this_process;
 pub use run::{Report, Target};
+pub use verify::{Verdict, verify};
 pub use view::{EndpointView, RolloutView, Status};
 
 use crate::clock::Clock;

@@ -193,6 +193,7 @@ impl Engine {
             kind,
             lease: Lease { holder: self.holder.clone(), until, fence },
             record,
+            seen: None,
             actions: Vec::new(),
             reasons: Vec::new(),
             budget: None,

@@ -11,9 +11,9 @@ use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
 use crate::fleet::Fleet;
-use crate::ledger::{ActionResult, EntryKind};
+use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
 use crate::rollout::{
-    Accounting, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail, step,
+    Accounting, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail, obey, step,
 };
 use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
 
@@ -126,11 +126,13 @@ impl Run<'_> {
                 let observed = self.observe().await?;
                 return Ok(self.report(observed));
             }
+            self.obey_commands().await?;
             let Some(observed) = self.look(stop).await? else { continue };
-            let decided_at = self.engine.clock.now();
-            let decision = self.decide(&observed, decided_at)?;
+            let seen = self.seen(&observed);
+            let decided_at = seen.now;
+            let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(decision, stop).await?;
+            let acted = self.follow(decision, seen, stop).await?;
             // Calls take time: the last of them may show that much later.
             self.opened.record.date_orders(decided_at, self.engine.clock.now());
             if self.opened.record.phase.is_terminal() {
@@ -142,6 +144,25 @@ impl Run<'_> {
                 self.wait(wake_after, stop).await;
             }
         }
+    }
+
+    /// Does what people asked for since the last turn.
+    async fn obey_commands(&mut self) -> Result<(), EngineError> {
+        let given = self.opened.journal.commands_after(self.opened.record.commands).await?;
+        if given.is_empty() {
+            return Ok(());
+        }
+        let now = self.engine.clock.now();
+        let mut reasons = Vec::new();
+        for given in given {
+            obey(&mut self.opened.record, given.command, &given.by, now, &mut reasons);
+            self.opened.record.commands += 1;
+        }
+        let record = self.opened.record.clone();
+        let mut entry = self.engine.entry(EntryKind::Commanded, record, self.opened.fence, now);
+        entry.reasons = reasons;
+        entry.results = std::mem::take(&mut self.results);
+        self.append(entry).await
     }
 
     /// Observes; while the cloud cannot be reached nothing is done but waiting, until a deadline passes.
@@ -192,18 +213,31 @@ impl Run<'_> {
         observed.ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })
     }
 
-    fn decide(&self, observed: &ObservedEndpoint, now: Timestamp) -> Result<Decision, EngineError> {
+    fn seen(&self, observed: &ObservedEndpoint) -> Seen {
+        Seen {
+            fleet: observed.fleet.clone(),
+            record: self.opened.record.clone(),
+            now: self.engine.clock.now(),
+        }
+    }
+
+    fn decide(&self, seen: &Seen) -> Result<Decision, EngineError> {
         Ok(step(&Input {
             endpoint: &self.target.endpoint,
-            fleet: &observed.fleet,
-            record: &self.opened.record,
-            now,
+            fleet: &seen.fleet,
+            record: &seen.record,
+            now: seen.now,
             accounting: Accounting::Devices,
         })?)
     }
 
     /// Records a decision and carries it out. Says whether there was anything to carry out.
-    async fn follow(&mut self, decision: Decision, stop: &CancellationToken) -> Result<bool, EngineError> {
+    async fn follow(
+        &mut self,
+        decision: Decision,
+        seen: Seen,
+        stop: &CancellationToken,
+    ) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
             || decision.record.phase != before.phase
@@ -215,7 +249,7 @@ impl Run<'_> {
         }
         let ended = self.opened.record.phase.is_terminal();
         let kind = if ended { EntryKind::Ended } else { EntryKind::Decided };
-        self.record(kind, Some(&decision)).await?;
+        self.record(kind, Some((&decision, seen))).await?;
         let orders = Orders {
             endpoint: &self.target.endpoint,
             revision: self.opened.record.revision,
@@ -258,11 +292,16 @@ impl Run<'_> {
         self.record(EntryKind::Renewed, None).await
     }
 
-    async fn record(&mut self, kind: EntryKind, decision: Option<&Decision>) -> Result<(), EngineError> {
+    async fn record(
+        &mut self,
+        kind: EntryKind,
+        decision: Option<(&Decision, Seen)>,
+    ) -> Result<(), EngineError> {
         let now = self.engine.clock.now();
         let mut entry = self.engine.entry(kind, self.opened.record.clone(), self.opened.fence, now);
         entry.results = std::mem::take(&mut self.results);
-        if let Some(decision) = decision {
+        if let Some((decision, seen)) = decision {
+            entry.seen = Some(seen);
             entry.actions.clone_from(&decision.actions);
             entry.reasons.clone_from(&decision.reasons);
             entry.budget = Some(decision.budget);
@@ -270,6 +309,10 @@ impl Run<'_> {
         if matches!(kind, EntryKind::Interrupted | EntryKind::Ended) {
             entry.lease.until = released(now);
         }
+        self.append(entry).await
+    }
+
+    async fn append(&mut self, entry: Entry) -> Result<(), EngineError> {
         self.opened.journal.append(entry).await?;
         self.recorded_at = Instant::now();
         Ok(())

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, LedgerError};
+use crate::fleet::Fleet;
 use crate::rollout::{Action, Budget, Record};
 use crate::spec::{CloudName, EndpointName, ReplicaId, RolloutRevision};
 use crate::version::Digest;
@@ -24,6 +25,9 @@ pub struct Entry {
     pub lease: Lease,
     /// What the rollout remembers.
     pub record: Record,
+    /// What the decision was made from; with it anybody can make the decision again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
     /// What is about to be done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
@@ -41,6 +45,17 @@ pub struct Entry {
     pub previous: Option<Digest>,
 }
 
+/// What a decision was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The fleet as it was observed.
+    pub fleet: Fleet,
+    /// What was remembered before.
+    pub record: Record,
+    /// The time, by the engine's clock.
+    pub now: Timestamp,
+}
+
 /// What an entry says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +66,8 @@ pub enum EntryKind {
     Resumed,
     /// Something is about to be done, or has changed.
     Decided,
+    /// Somebody gave a command.
+    Commanded,
     /// Nothing new; the holder is alive.
     Renewed,
     /// The holder stopped on request.
@@ -97,10 +114,10 @@ pub struct Holder {
 /// The journal of one rollout, as far as this process knows it.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    ledger: Ledger,
-    cloud: CloudName,
-    endpoint: EndpointName,
-    revision: RolloutRevision,
+    pub(super) ledger: Ledger,
+    pub(super) cloud: CloudName,
+    pub(super) endpoint: EndpointName,
+    pub(super) revision: RolloutRevision,
     next: u64,
     previous: Option<Digest>,
 }
@@ -112,9 +129,14 @@ impl Ledger {
         cloud: CloudName,
         endpoint: &EndpointName,
     ) -> Result<Option<(Journal, Entry)>, LedgerError> {
-        let revisions = self.rollout_revisions(cloud, endpoint).await?;
-        let Some(revision) = revisions.last() else { return Ok(None) };
-        self.rollout(cloud, endpoint, *revision).await
+        // A disk that was full, or a process that was killed, may have left a folder without the first entry: a
+        // rollout that was never opened. Its revision is free.
+        for revision in self.rollout_revisions(cloud, endpoint).await?.into_iter().rev() {
+            if let Some(found) = self.rollout(cloud, endpoint, revision).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Every rollout of an endpoint, in order.
@@ -179,6 +201,16 @@ impl Journal {
         Ok(())
     }
 
+    /// Entries from one place on, oldest first.
+    pub async fn entries_from(&self, sequence: u64) -> Result<Vec<Entry>, LedgerError> {
+        let numbers = self.ledger.numbers(&self.folder()).await?;
+        let mut entries = Vec::new();
+        for number in numbers.into_iter().filter(|number| *number >= sequence) {
+            entries.extend(self.ledger.read::<Entry>(&self.path(number)).await?);
+        }
+        Ok(entries)
+    }
+
     /// Every entry, with the hash of its bytes, oldest first.
     pub async fn entries(&self) -> Result<Vec<(Entry, Digest)>, LedgerError> {
         let mut entries = Vec::new();
@@ -220,6 +252,7 @@ mod tests {
                 fence: 1,
             },
             record: Record::new(RolloutRevision(1), None, to, DeploymentPolicy::default(), at),
+            seen: None,
             actions: Vec::new(),
             reasons: Vec::new(),
             budget: None,
@@ -243,5 +276,21 @@ mod tests {
         assert!(matches!(mine.append(entry()).await, Err(LedgerError::LeaseLost { .. })));
         let entries = theirs.entries().await.unwrap();
         assert_eq!(entries[1].0.previous.as_ref(), Some(&entries[0].1));
+    }
+
+    #[tokio::test]
+    async fn a_rollout_without_an_entry_was_never_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&format!("file://{}", folder.path().display())).unwrap();
+        let endpoint = EndpointName::new("chat").unwrap();
+        let rollouts = folder.path().join("local/chat/rollouts");
+        std::fs::create_dir_all(rollouts.join("000001")).unwrap();
+        assert!(ledger.current_rollout(CloudName::Local, &endpoint).await.unwrap().is_none());
+        let mut journal =
+            Journal::new(ledger.clone(), CloudName::Local, endpoint.clone(), RolloutRevision(1));
+        journal.append(entry()).await.unwrap();
+        std::fs::create_dir_all(rollouts.join("000002")).unwrap();
+        let (current, _) = ledger.current_rollout(CloudName::Local, &endpoint).await.unwrap().unwrap();
+        assert_eq!(current.revision(), RolloutRevision(1));
     }
 }

@@ -3,17 +3,20 @@
 //! ```text
 //! <root>/<cloud>/<endpoint>/versions/000004.json          a minted version
 //! <root>/<cloud>/<endpoint>/rollouts/000007/000000.json…  the journal of a rollout; the newest entry is current
+//! <root>/<cloud>/<endpoint>/commands/000007/000000.json   a word to that rollout, for whoever holds it
 //! <root>/policies/<name>/000002.json                      a policy as it was recorded
 //! ```
 //!
 //! Objects are only ever created, never changed: two writers that want the same name cannot both succeed, which is
 //! how a version number stays unique and how the lease on a rollout works. No secret is ever written.
 
+mod commands;
 mod error;
 mod journal;
 mod store;
 mod versions;
 
+pub use commands::GivenCommand;
 pub use error::LedgerError;
-pub use journal::{ActionResult, Entry, EntryKind, Holder, Journal, Lease};
-pub use store::Ledger;
+pub use journal::{ActionResult, Entry, EntryKind, Holder, Journal, Lease, Seen};
+pub use store::{Ledger, address};

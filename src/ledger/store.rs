@@ -1,11 +1,11 @@
 //! Objects of the ledger: create-only writes and bounded reads, on whatever store holds them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
-use object_store::path::Path;
+use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,6 +14,13 @@ use super::LedgerError;
 
 /// Objects of one folder that are listed at most.
 const LISTED_MAX: usize = 200_000;
+
+/// The address of the ledger: as given, else `SLUICE_LEDGER`, else a folder beside the local cloud's store.
+pub fn address(given: Option<String>, data_dir: &Path) -> String {
+    given
+        .or_else(|| std::env::var("SLUICE_LEDGER").ok().filter(|url| !url.is_empty()))
+        .unwrap_or_else(|| format!("file://{}", data_dir.join("ledger").display()))
+}
 
 /// The durable record of versions and rollouts. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -63,7 +70,7 @@ impl Ledger {
     /// Creates an object from bytes. Says `false` if one of that name is there already.
     pub(super) async fn create_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<bool, LedgerError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(&Path::from(path), bytes.into(), options).await {
+        match self.store.put_opts(&ObjectPath::from(path), bytes.into(), options).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(source) => Err(LedgerError::Write { object: path.to_owned(), source }),
@@ -81,7 +88,7 @@ impl Ledger {
     /// Reads an object's bytes, if it is there.
     pub(super) async fn read_bytes(&self, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let read = |source| LedgerError::Read { object: path.to_owned(), source };
-        match self.store.get(&Path::from(path)).await {
+        match self.store.get(&ObjectPath::from(path)).await {
             Ok(found) => Ok(Some(found.bytes().await.map_err(read)?.to_vec())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(read(source)),
@@ -98,7 +105,7 @@ impl Ledger {
     /// Numbers of the folders `NNNNNN/` in a folder, in order.
     pub(super) async fn folder_numbers(&self, folder: &str) -> Result<Vec<u64>, LedgerError> {
         let listed = self.list(folder).await?;
-        Ok(sorted(listed.common_prefixes.iter().filter_map(Path::filename)))
+        Ok(sorted(listed.common_prefixes.iter().filter_map(ObjectPath::filename)))
     }
 
     /// Names of the folders in a folder, in order.
@@ -113,7 +120,7 @@ impl Ledger {
     async fn list(&self, folder: &str) -> Result<object_store::ListResult, LedgerError> {
         let listed = self
             .store
-            .list_with_delimiter(Some(&Path::from(folder)))
+            .list_with_delimiter(Some(&ObjectPath::from(folder)))
             .await
             .map_err(|source| LedgerError::Read { object: folder.to_owned(), source })?;
         debug_assert!(listed.objects.len() <= LISTED_MAX, "folders stay small");
@@ -124,7 +131,7 @@ impl Ledger {
     pub async fn objects(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
         let objects: Vec<_> = self
             .store
-            .list(Some(&Path::from(folder)))
+            .list(Some(&ObjectPath::from(folder)))
             .try_collect()
             .await
             .map_err(|source| LedgerError::Read { object: folder.to_owned(), source })?;

@@ -155,6 +155,7 @@ fn policy() -> impl Strategy<Value = DeploymentPolicy> {
     let batch = prop::option::of((1_u32..6, 0_u64..60).prop_map(|(size, bake)| Batch {
         size: CountOrPercent::Count(size),
         bake: TimeSpan::from_seconds(bake),
+        pause: crate::spec::BatchPause::None,
     }));
     let rollback = (any::<bool>(), 1_u32..5).prop_map(|(auto, size)| Rollback {
         auto,

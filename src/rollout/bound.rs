@@ -76,6 +76,7 @@ mod tests {
             batch: bake.map(|(size, bake)| crate::spec::Batch {
                 size: CountOrPercent::Count(size),
                 bake: bake.parse().unwrap(),
+                pause: crate::spec::BatchPause::None,
             }),
             ..DeploymentPolicy::default()
         };

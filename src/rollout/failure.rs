@@ -46,6 +46,7 @@ pub(super) fn judge(
 ) -> bool {
     let Some((class, reason)) = start_failure(record, census)
         .or_else(|| flapping(record))
+        .or_else(|| overtime(record, now))
         .or_else(|| standstill(record, census, now))
     else {
         return false;
@@ -92,6 +93,19 @@ pub(super) fn deadline(record: &Record) -> Option<Timestamp> {
     let policy = &record.policy;
     let span = if record.is_rolling_back() { policy.rollback.deadline } else { policy.progress_deadline };
     Some(add(record.progress.at, span.as_duration()))
+}
+
+/// When the whole way forward must be done, pauses not counted.
+pub(super) fn ends_by(record: &Record) -> Option<Timestamp> {
+    let total = record.policy.total_timeout.filter(|_| !record.is_rolling_back())?;
+    let paused = std::time::Duration::from_secs(record.paused_seconds);
+    Some(add(record.started_at, total.as_duration() + paused))
+}
+
+fn overtime(record: &Record, now: Timestamp) -> Option<(FailureClass, String)> {
+    let total = record.policy.total_timeout?;
+    ends_by(record).filter(|ends| now >= *ends)?;
+    Some((FailureClass::Timeout, format!("the rollout was not done within {total}")))
 }
 
 fn start_failure(record: &Record, census: &Census<'_>) -> Option<(FailureClass, String)> {

@@ -10,6 +10,7 @@
 mod arbitrary;
 mod bound;
 mod census;
+mod command;
 mod failure;
 mod limits;
 mod pace;
@@ -23,11 +24,12 @@ mod simulate;
 mod step;
 
 pub use bound::bound_seconds;
+pub use command::{Command, obey};
 pub use failure::fail;
 pub use limits::{Limits, LimitsError};
 pub use pending::{PendingStart, PendingStop, VISIBILITY_MAX};
 pub use phase::Phase;
-pub use preview::{Preview, preview};
+pub use preview::{Expected, Preview, PreviewError, preview};
 pub use record::{BatchProgress, Failure, FailureClass, Progress, Record, Side};
 pub use simulate::{Distribution, Outcome, PlayedStep, Simulation, SimulationError, simulate};
 pub use step::{Accounting, Action, Budget, Decision, Input, step};

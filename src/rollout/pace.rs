@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::census::{Census, count};
 use super::limits::Limits;
 use super::record::Record;
+use crate::spec::BatchPause;
 
 /// Replicas of the wanted version that may exist by now.
 pub(super) fn wanted_so_far(record: &Record, limits: &Limits) -> u32 {
@@ -76,6 +77,10 @@ pub(super) fn advance_batch(
     record.batch.baking_since = None;
     record.progress.at = now;
     reasons.push(format!("batch {} of {batches} is done", record.batch.done));
+    if record.batch.done < batches && pauses_after(record) {
+        record.paused_since = Some(now);
+        reasons.push("paused: the next batch waits for a word".to_owned());
+    }
 }
 
 /// The wanted version alone serves, in full number, and every batch has baked.
@@ -100,6 +105,14 @@ pub(super) fn add(time: Timestamp, span: std::time::Duration) -> Timestamp {
 
 fn bake(record: &Record) -> std::time::Duration {
     record.policy.batch.as_ref().map(|batch| batch.bake.as_duration()).unwrap_or_default()
+}
+
+fn pauses_after(record: &Record) -> bool {
+    match record.policy.batch.as_ref().map(|batch| batch.pause) {
+        Some(BatchPause::Each) => true,
+        Some(BatchPause::First) => record.batch.done == 1,
+        Some(BatchPause::None) | None => false,
+    }
 }
 
 /// Batches are for the way forward, and only where there is something to replace.

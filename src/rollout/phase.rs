@@ -18,6 +18,8 @@ pub enum Phase {
     Baking,
     /// Replaced replicas are leaving.
     Draining,
+    /// Standing still until somebody says to go on.
+    Paused,
     /// Going back to the prior version.
     RollingBack,
     /// The engine stopped on request; the next apply goes on.
@@ -59,6 +61,7 @@ impl Phase {
             Self::Gating => "gating",
             Self::Baking => "baking",
             Self::Draining => "draining",
+            Self::Paused => "paused",
             Self::RollingBack => "rolling_back",
             Self::Interrupted => "interrupted",
             Self::Succeeded => "succeeded",

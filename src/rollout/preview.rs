@@ -1,16 +1,24 @@
 //! The rollout in words, before it runs: what `terraform plan` shows.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::limits::LimitsError;
+use super::bound::bound_seconds;
+use super::limits::{Limits, LimitsError};
 use super::record::Side;
 use super::simulate::{PlayedStep, Simulation, SimulationError, simulate};
 use super::step::Action;
 use super::{Distribution, Outcome};
-use crate::spec::{DeploymentPolicy, VersionNumber};
+use crate::spec::{DeploymentPolicy, TimeSpan, VersionNumber};
 
 /// Most lines of a preview; what lies between is summed up.
 const LINES_MAX: usize = 24;
+
+/// A deadline that nothing on paper meets.
+const ENDLESS: TimeSpan = TimeSpan::from_seconds(10 * 365 * 24 * 3600);
+/// Most work that a preview may be: decisions times replicas. Larger rollouts are told in one line.
+const WORK_MAX: u64 = 5_000_000;
 
 /// A rollout in words.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,47 +29,146 @@ pub struct Preview {
     pub peak_occupied: u32,
     /// Fewest ready replicas at once.
     pub least_ready: u32,
+    /// How long it takes if starts and drains take as long as expected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub makespan_seconds: Option<f64>,
+    /// The time that no rollout within these limits can beat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_seconds: Option<f64>,
+    /// Accelerators above those of the desired replicas, times minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extra_device_minutes: Option<f64>,
+}
+
+/// How long starts and drains are expected to take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// From the start of a replica until it is available, `min_ready` included.
+    pub start: Duration,
+    /// From the stop of a replica until its devices are free.
+    pub drain: Duration,
+}
+
+/// A policy that cannot lead to the target.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PreviewError {
+    /// Its limits leave no way to move.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// Its total time is shorter than the rollout can possibly be.
+    #[error(
+        "total_timeout is {total}, and the waits that the policy itself prescribes (min_ready, drain.unroute_delay, \
+         bake) add up to {least} for {replicas} replicas, before any replica has started"
+    )]
+    TooShort {
+        /// The time allowed.
+        total: TimeSpan,
+        /// The time needed at least.
+        least: TimeSpan,
+        /// Replicas to replace.
+        replicas: u32,
+    },
 }
 
 /// Plays the rollout through without failures and tells it. Depends on nothing but its arguments.
 ///
 /// # Errors
-/// The policy cannot move that many replicas.
+/// The policy cannot lead that many replicas to the target.
 pub fn preview(
     from: Option<Side>,
     to: Side,
     devices_per_replica: u32,
     policy: &DeploymentPolicy,
-) -> Result<Preview, LimitsError> {
+    expected: Option<Expected>,
+) -> Result<Preview, PreviewError> {
+    let limits =
+        Limits::resolve(to.replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)?;
+    check_total_timeout(from, policy, &limits)?;
     if from.is_some_and(|from| from.version == to.version) {
-        let line = format!("keep {} with {} replicas", to.version, to.replicas);
-        return Ok(Preview { lines: vec![line], peak_occupied: to.replicas, least_ready: to.replicas });
+        return Ok(told(vec![format!("keep {} with {} replicas", to.version, to.replicas)], &limits));
     }
+    let Some(outcome) = play(from, to, policy, &limits, expected)? else {
+        let line = format!(
+            "→ {}: {} replicas, at most {} at once, at least {} ready",
+            to.version, to.replicas, limits.cap, limits.floor
+        );
+        return Ok(told(vec![line], &limits));
+    };
+    let minutes = outcome.extra_replica_seconds / 60.0 * f64::from(devices_per_replica);
+    Ok(Preview {
+        lines: tell(&outcome, from, to, devices_per_replica),
+        peak_occupied: outcome.peak_occupied,
+        least_ready: outcome.least_ready,
+        makespan_seconds: expected.map(|_| outcome.makespan_seconds),
+        bound_seconds: expected.map(|_| outcome.bound_seconds),
+        extra_device_minutes: expected.map(|_| minutes),
+    })
+}
+
+/// The waits that the policy prescribes are a lower bound on starts and drains: no rollout is faster.
+fn check_total_timeout(
+    from: Option<Side>,
+    policy: &DeploymentPolicy,
+    limits: &Limits,
+) -> Result<(), PreviewError> {
+    let (Some(total), Some(_)) = (policy.total_timeout, from) else { return Ok(()) };
+    let start = policy.min_ready.as_duration().as_secs_f64();
+    let drain = policy.drain.unroute_delay.as_duration().as_secs_f64();
+    let least = Duration::from_secs_f64(bound_seconds(policy, limits, start, drain));
+    if least <= total.as_duration() {
+        return Ok(());
+    }
+    let least = TimeSpan::from_seconds(least.as_secs());
+    Err(PreviewError::TooShort { total, least, replicas: limits.desired })
+}
+
+/// Nothing when the rollout is too large to be played through.
+fn play(
+    from: Option<Side>,
+    to: Side,
+    policy: &DeploymentPolicy,
+    limits: &Limits,
+    expected: Option<Expected>,
+) -> Result<Option<Outcome>, PreviewError> {
+    let prior = from.map_or(0, |from| from.replicas);
+    let replicas = u64::from(prior) + u64::from(to.replicas);
+    let width = u64::from((limits.max_surge + limits.max_unavailable).max(1));
+    if (replicas / width + 1) * replicas > WORK_MAX {
+        return Ok(None);
+    }
+    // Without an expectation only the order of the steps is told: any times do.
+    let min_ready = policy.min_ready.as_duration();
+    let any = Expected { start: Duration::from_secs(60).max(min_ready), drain: Duration::from_secs(10) };
+    let Expected { start, drain } = expected.unwrap_or(any);
     let simulation = Simulation {
         replicas: to.replicas,
-        prior_replicas: Some(from.map_or(0, |from| from.replicas)),
-        policy: policy.clone(),
-        start_seconds: 60.0_f64.max(policy.min_ready.as_duration().as_secs_f64()),
-        drain_seconds: 10.0,
+        prior_replicas: Some(prior),
+        // On paper nothing fails and nothing is late.
+        policy: DeploymentPolicy { total_timeout: None, progress_deadline: ENDLESS, ..policy.clone() },
+        start_seconds: start.as_secs_f64(),
+        drain_seconds: drain.as_secs_f64(),
         start_distribution: Distribution::Fixed,
         cv: 0.0,
         fail_probability: 0.0,
         poll_seconds: 0.0,
         seed: 0,
     };
-    let outcome = match simulate(&simulation) {
-        Ok(outcome) => outcome,
-        Err(SimulationError::Limits(error)) => return Err(error),
-        Err(error) => {
-            let lines = vec![format!("no preview: {error}")];
-            return Ok(Preview { lines, peak_occupied: 0, least_ready: 0 });
-        }
-    };
-    Ok(Preview {
-        lines: tell(&outcome, from, to, devices_per_replica),
-        peak_occupied: outcome.peak_occupied,
-        least_ready: outcome.least_ready,
-    })
+    match simulate(&simulation) {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(SimulationError::Limits(error)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+fn told(lines: Vec<String>, limits: &Limits) -> Preview {
+    Preview {
+        lines,
+        peak_occupied: limits.cap,
+        least_ready: limits.floor,
+        makespan_seconds: None,
+        bound_seconds: None,
+        extra_device_minutes: None,
+    }
 }
 
 fn tell(outcome: &Outcome, from: Option<Side>, to: Side, devices: u32) -> Vec<String> {
@@ -155,7 +262,7 @@ mod tests {
     #[test]
     fn every_step_is_told() {
         let policy = DeploymentPolicy::default();
-        let preview = preview(Some(side(3, 2)), side(4, 2), 1, &policy).unwrap();
+        let preview = preview(Some(side(3, 2)), side(4, 2), 1, &policy, None).unwrap();
         assert_eq!(
             preview.lines,
             [
@@ -170,9 +277,45 @@ mod tests {
     }
 
     #[test]
+    fn a_total_time_below_the_prescribed_waits_is_refused() {
+        let total_timeout = Some("2m".parse().unwrap());
+        let policy = DeploymentPolicy { total_timeout, ..DeploymentPolicy::default() };
+        // Four rounds of 30 s min_ready and 5 s unroute_delay.
+        let refused = preview(Some(side(0, 4)), side(1, 4), 0, &policy, None).unwrap_err();
+        assert!(refused.to_string().contains("2m20s"), "{refused}");
+        assert!(preview(Some(side(0, 3)), side(1, 3), 0, &policy, None).is_ok());
+        assert!(preview(None, side(1, 4), 0, &policy, None).is_ok());
+    }
+
+    #[test]
+    fn an_expectation_gives_time_and_price() {
+        let expected = Expected { start: Duration::from_secs(300), drain: Duration::from_secs(60) };
+        let told = preview(
+            Some(side(0, 8)),
+            side(1, 8),
+            4,
+            &DeploymentPolicy {
+                max_surge: crate::spec::CountOrPercent::Count(2),
+                ..DeploymentPolicy::default()
+            },
+            Some(expected),
+        )
+        .unwrap();
+        assert_eq!((told.makespan_seconds, told.bound_seconds), (Some(1440.0), Some(1440.0)));
+        assert_eq!(told.extra_device_minutes, Some(192.0));
+    }
+
+    #[test]
+    fn rollouts_too_large_to_play_are_told_in_one_line() {
+        let policy = DeploymentPolicy::default();
+        let told = preview(Some(side(0, 10_000)), side(1, 10_000), 0, &policy, None).unwrap();
+        assert_eq!(told.lines, ["→ v1: 10000 replicas, at most 10001 at once, at least 10000 ready"]);
+    }
+
+    #[test]
     fn long_rollouts_are_summed_up() {
         let policy = DeploymentPolicy::default();
-        let preview = preview(Some(side(0, 500)), side(1, 500), 0, &policy).unwrap();
+        let preview = preview(Some(side(0, 500)), side(1, 500), 0, &policy, None).unwrap();
         assert_eq!(preview.lines.len(), LINES_MAX + 1);
     }
 }

@@ -52,6 +52,15 @@ pub struct Record {
     /// looked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier_failures: Option<BTreeMap<ReplicaId, u32>>,
+    /// Since when it stands still because somebody asked for it, or because a batch waits for a word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_since: Option<Timestamp>,
+    /// Seconds spent in earlier pauses.
+    #[serde(default)]
+    pub paused_seconds: u64,
+    /// Commands obeyed so far.
+    #[serde(default)]
+    pub commands: u64,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -89,6 +98,8 @@ pub enum FailureClass {
     Capacity,
     /// No progress within the deadline.
     Stalled,
+    /// Not done within the total time.
+    Timeout,
     /// The cloud refuses an action.
     Refused,
     /// Somebody asked for it.
@@ -142,6 +153,9 @@ impl Record {
             seen_ready: BTreeSet::new(),
             flaps: 0,
             earlier_failures: None,
+            paused_since: None,
+            paused_seconds: 0,
+            commands: 0,
             ended_at: None,
         }
     }

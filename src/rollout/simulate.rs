@@ -9,7 +9,7 @@ use super::bound::bound_seconds;
 use super::limits::{Limits, LimitsError};
 use super::record::{Record, Side};
 use super::step::{Accounting, Action, Input, step};
-use super::{Decision, Phase};
+use super::{Command, Decision, Phase, obey};
 use crate::fleet::{Fleet, Replica, ReplicaState};
 use crate::spec::{DeploymentPolicy, EndpointName, ReplicaId, RolloutRevision, TimeSpan, VersionNumber};
 
@@ -228,6 +228,7 @@ impl<'a> Play<'a> {
 
     fn run(&mut self) -> Result<Phase, SimulationError> {
         for _ in 0..DECISIONS_MAX {
+            self.go_on();
             let decision = self.decide()?;
             let acted = !decision.actions.is_empty();
             let wake_after = decision.wake_after;
@@ -241,6 +242,13 @@ impl<'a> Play<'a> {
             }
         }
         Err(SimulationError::Endless)
+    }
+
+    /// On paper nobody is waited for: a pause between batches takes no time.
+    fn go_on(&mut self) {
+        if self.record.paused_since.is_some() {
+            obey(&mut self.record, Command::Resume, "the simulation", at(self.now), &mut Vec::new());
+        }
     }
 
     fn decide(&self) -> Result<Decision, SimulationError> {

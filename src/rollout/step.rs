@@ -116,12 +116,25 @@ pub fn step(input: &Input<'_>) -> Result<Decision, LimitsError> {
     let mut reasons = Vec::new();
     let census = Census::take(input.fleet, &record, input.accounting);
     failure::note_progress(&mut record, &census, now);
+    if record.paused_since.is_some() {
+        return stand_still(input, record, &census);
+    }
     if failure::judge(&mut record, &census, now, &mut reasons) {
         // Turned back or ended: counts were for the other direction.
         let census = Census::take(input.fleet, &record, input.accounting);
         return conclude(input, record, &census, reasons);
     }
     conclude(input, record, &census, reasons)
+}
+
+/// A pause: whatever is seen, nothing is started and nothing is stopped.
+fn stand_still(input: &Input<'_>, mut record: Record, census: &Census<'_>) -> Result<Decision, LimitsError> {
+    // What happens in a pause is not held against the rollout afterwards.
+    record.progress.at = record.progress.at.max(input.record.progress.at);
+    record.phase = Phase::Paused;
+    let budget = budget(&limits_of(&record)?, census);
+    let reasons = vec!["paused: resume or abort it".to_owned()];
+    Ok(Decision { actions: Vec::new(), wake_after: None, reasons, budget, record })
 }
 
 fn conclude(
@@ -142,6 +155,8 @@ fn conclude(
         record.phase = if record.is_rolling_back() { Phase::RolledBack } else { Phase::Succeeded };
         record.ended_at = Some(input.now);
         reasons.push(format!("{} alone serves with {} replicas", record.wanted().version, limits.desired));
+    } else if record.paused_since.is_some() {
+        record.phase = Phase::Paused;
     } else {
         actions = decide_actions(input, &mut record, census, &limits, &mut reasons);
         record.phase = phase_of(&record, census, &limits);
@@ -359,8 +374,9 @@ fn wake_after(input: &Input<'_>, record: &Record) -> Option<Duration> {
         .filter(|left| !left.is_zero());
     let deadline = failure::deadline(record).map(|at| until(input.now, at));
     let baked = pace::bake_ends(record).map(|at| until(input.now, at));
+    let ends = failure::ends_by(record).map(|at| until(input.now, at));
     let shown = record.first_order_shows().map(|at| until(input.now, at));
-    ripening.chain(deadline).chain(baked).chain(shown).min()
+    ripening.chain(deadline).chain(baked).chain(ends).chain(shown).min()
 }
 
 fn until(now: Timestamp, at: Timestamp) -> Duration {

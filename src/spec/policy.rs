@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CountOrPercent, Problem, TimeSpan};
 
+/// Longest rollout that can be asked for.
+pub const TOTAL_TIMEOUT_MAX: TimeSpan = TimeSpan::from_seconds(8 * 60 * 60);
+
 /// How a version is replaced: limits, pace, deadlines, what happens on failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +23,9 @@ pub struct DeploymentPolicy {
     pub min_ready: TimeSpan,
     /// Longest time without progress before the rollout has failed.
     pub progress_deadline: TimeSpan,
+    /// Longest time for the whole rollout, pauses not counted; up to 8 hours. No limit when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_timeout: Option<TimeSpan>,
     /// Failed starts of the new version after which the rollout has failed.
     #[schemars(range(min = 1, max = 100))]
     pub max_start_failures: u32,
@@ -39,6 +45,7 @@ impl Default for DeploymentPolicy {
             batch: None,
             min_ready: TimeSpan::from_seconds(30),
             progress_deadline: TimeSpan::from_seconds(600),
+            total_timeout: None,
             max_start_failures: 2,
             rollback: Rollback::default(),
             drain: Drain::default(),
@@ -56,6 +63,23 @@ pub struct Batch {
     /// How long each batch serves before the next one starts.
     #[serde(default)]
     pub bake: TimeSpan,
+    /// Waits for `sluice resume` after no batch, after the `first`, or after `each`.
+    #[serde(default)]
+    pub pause: BatchPause,
+}
+
+/// After which batches a rollout waits for a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum BatchPause {
+    /// Never.
+    #[default]
+    None,
+    /// After the first batch.
+    First,
+    /// After each batch but the last.
+    Each,
 }
 
 /// What happens when a rollout fails.
@@ -120,6 +144,10 @@ impl DeploymentPolicy {
                 "Empty batch",
                 "A batch holds at least one replica.",
             ));
+        }
+        if self.total_timeout.is_some_and(|total| total == TimeSpan::ZERO || total > TOTAL_TIMEOUT_MAX) {
+            let detail = format!("More than zero and up to {TOTAL_TIMEOUT_MAX}.");
+            problems.push(Problem::at("total_timeout", "Out of range", detail));
         }
         if self.max_start_failures == 0 {
             problems.push(Problem::at("max_start_failures", "Out of range", "At least 1."));

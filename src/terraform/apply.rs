@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
-use super::calls::{Calls, from_wire, to_wire, unreadable};
+use super::calls::Calls;
 use super::diagnostics::{self, Diagnostics, Report};
+use super::dynamic::{from_wire, to_wire, unreadable};
 use super::plan::storable;
 use super::resource::{ApplyOutcome, Context, CreateRequest, DeleteRequest, ManagedResource, UpdateRequest};
 use super::schema::ResourceSchema;
@@ -27,8 +28,8 @@ pub(super) async fn apply(
             return *unknown;
         }
     };
-    let context = calls.context();
-    let type_name = request.type_name.clone();
+    let call = calls.begin("ApplyResourceChange", &request.type_name);
+    let context = call.context.clone();
     let unchanged = wire::ApplyResourceChangeResponse {
         new_state: request.prior_state.clone(),
         private: request.planned_private.clone(),
@@ -40,7 +41,7 @@ pub(super) async fn apply(
         let reached = reached.map(|state| to_wire(resource.schema(), &state));
         wire::ApplyResourceChangeResponse { new_state: reached.or(unchanged.new_state), ..unchanged }
     };
-    calls.run("ApplyResourceChange", &type_name, work, after_crash).await
+    calls.run(call, work, after_crash).await
 }
 
 /// A change with its values decoded.

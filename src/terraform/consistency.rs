@@ -167,3 +167,60 @@ fn sets_correspond(planned: &[Value], actual: &[Value]) -> bool {
     // Unknown elements may turn out equal to each other or to known ones.
     others.len() <= open
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> ResourceSchema {
+        let json = json!({"properties": {
+            "name": {"type": "string"},
+            "id": {"type": "string", "x-terraform": {"computed": true}},
+            "secret": {"type": "string", "x-terraform": {"write_only": true}},
+            "tags": {"type": "array", "uniqueItems": true, "items": {"type": "string"}},
+            "steps": {"type": "array", "items": {"type": "object", "properties": {"a": {"type": "string"}}}},
+        }});
+        ResourceSchema::from_json_schema(&json, 0).unwrap()
+    }
+
+    fn value(json: &serde_json::Value) -> Value {
+        Value::from_json(schema().root(), json).unwrap()
+    }
+
+    #[test]
+    fn a_plan_may_not_change_what_is_configured() {
+        let check = |config: serde_json::Value, planned: serde_json::Value, expect: &[&str]| {
+            let mut found = check_plan(&schema(), None, &value(&config), &value(&planned));
+            found.sort();
+            let places: Vec<&str> = found.iter().map(|p| p.split(':').next().unwrap()).collect();
+            assert_eq!(places, expect, "{config} {planned}");
+        };
+        check(json!({"name": "a"}), json!({"name": "a", "id": "x"}), &[]);
+        check(json!({"name": "a"}), json!({"name": "b"}), &["name"]);
+        check(json!({}), json!({"name": "b"}), &["name"]);
+        check(json!({"secret": "s"}), json!({"secret": "s"}), &["secret"]);
+        check(json!({"steps": [{"a": "x"}]}), json!({"steps": [{"a": "y"}]}), &["steps[0].a"]);
+        check(json!({"steps": [{"a": "x"}]}), json!({"steps": []}), &["steps"]);
+    }
+
+    #[test]
+    fn a_plan_may_keep_the_prior_value() {
+        let (prior, config) = (value(&json!({"name": "A"})), value(&json!({"name": "a"})));
+        assert_eq!(check_plan(&schema(), Some(&prior), &config, &prior), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_result_is_as_planned_where_that_was_known() {
+        let mut planned = value(&json!({"name": "a", "tags": ["x", "y"]}));
+        planned.set_attribute("id", Value::Unknown);
+        let check = |actual: serde_json::Value, problems: usize| {
+            assert_eq!(check_result(&schema(), &planned, &value(&actual)).len(), problems, "{actual}");
+        };
+        check(json!({"name": "a", "id": "any", "tags": ["y", "x"]}), 0);
+        check(json!({"name": "b", "id": "any", "tags": ["y", "x"]}), 1);
+        check(json!({"name": "a", "id": "any", "tags": ["y"]}), 1);
+        assert_eq!(check_result(&schema(), &planned, &planned).len(), 1);
+    }
+}

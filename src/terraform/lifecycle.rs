@@ -14,8 +14,9 @@ use super::resource::Context;
 /// How often to look whether Terraform is still alive.
 const PARENT_CHECK_EVERY: Duration = Duration::from_millis(250);
 /// How long to wait after Shutdown for Terraform to close the connection, which shows that it has the answer.
-/// Terraform waits two seconds, then kills.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long work in flight may take to note where it stands after Shutdown. Terraform kills after two seconds.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The process's state, shared by all connections and calls.
 #[derive(Debug)]
@@ -64,9 +65,16 @@ impl Lifecycle {
         self.shutdown.cancel();
     }
 
-    /// Waits for the goodbye, and until it is answered. Never for streams: these have no end.
+    /// Waits for the goodbye, and until it is answered. Never for streams: these have no end. Work is in flight
+    /// then only if the user interrupted twice: its state is lost to Terraform, and it gets a moment to note where
+    /// it stands.
     pub async fn shut_down_and_answered(&self) {
         self.shutdown.cancelled().await;
+        if !self.tasks.is_empty() {
+            self.stop();
+            self.tasks.close();
+            let _ = tokio::time::timeout(LAST_WORDS_TIMEOUT, self.tasks.wait()).await;
+        }
         let mut connections = self.connections.subscribe();
         let _ = tokio::time::timeout(ANSWER_TIMEOUT, connections.wait_for(|open| *open == 0)).await;
     }

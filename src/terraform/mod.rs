@@ -4,7 +4,7 @@
 //! the [`Provider`] and [`ManagedResource`] traits, and answers that Terraform accepts.
 //!
 //! ```text
-//! handshake → tls → server → router → calls, plan_call, apply → resource (the traits)
+//! handshake → tls → server → router → calls, resource_calls, data_calls, plan_call, apply → resource (the traits)
 //!                                       wire ⇄ value, by schema → validate, plan, consistency
 //! ```
 //!
@@ -16,9 +16,14 @@
 //! * Unknown values never leave this module.
 
 pub mod consistency;
+pub mod decode;
+pub mod deployment_policy;
 pub mod diagnostics;
+pub mod endpoint;
+pub mod endpoint_version;
 pub mod log;
 pub mod plan;
+pub mod provider;
 pub mod resource;
 pub mod schema;
 pub mod validate;
@@ -27,14 +32,18 @@ pub mod wire;
 
 mod apply;
 mod calls;
+mod data_calls;
+mod dynamic;
+mod endpoint_outcome;
 mod handshake;
 mod lifecycle;
 mod plan_call;
+mod resource_calls;
 mod router;
 mod server;
 mod tls;
 
 pub use handshake::{HandshakeError, STARTED_BY_HAND, started_by_terraform};
-pub use resource::{ManagedResource, Provider};
+pub use resource::{DataSource, ManagedResource, Provider};
 pub use server::{Mode, ServeError, serve};
 pub use tls::TlsError;

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::calls::{Calls, from_wire, to_wire, unreadable};
+use super::calls::Calls;
 use super::diagnostics::{self, Diagnostics, Report, path_to_wire};
+use super::dynamic::{from_wire, to_wire, unreadable};
 use super::plan::{planned_state, replacements, storable_plan};
 use super::resource::{Context, ManagedResource, PlanRequest};
 use super::schema::ResourceSchema;
@@ -20,9 +21,9 @@ pub(super) async fn plan(
         Ok(resource) => resource,
         Err(unknown) => return *unknown,
     };
-    let context = calls.context();
-    let type_name = request.type_name.clone();
-    calls.run("PlanResourceChange", &type_name, planned(resource, context, request), Default::default).await
+    let call = calls.begin("PlanResourceChange", &request.type_name);
+    let work = planned(resource, call.context.clone(), request);
+    calls.run(call, work, Default::default).await
 }
 
 async fn planned(

@@ -227,6 +227,24 @@ pub trait ManagedResource: Send + Sync {
     }
 }
 
+/// Something that Terraform looks up and never changes.
+#[async_trait]
+pub trait DataSource: Send + Sync {
+    /// The name in configuration, with the provider's prefix.
+    fn type_name(&self) -> &'static str;
+
+    /// The attributes. Always the same. Its version, defaults and replacement mean nothing here.
+    fn schema(&self) -> &ResourceSchema;
+
+    /// Checks what the schema's limits cannot say. Anything in `config` may be unknown: skip it then.
+    async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
+        let _ = (config, diagnostics);
+    }
+
+    /// Looks it up. `config` is wholly known. `None` needs an error; what was not found is an error as well.
+    async fn read(&self, context: &Context, config: &Value, diagnostics: &mut Diagnostics) -> Option<Value>;
+}
+
 /// The provider: its configuration and its resources.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
@@ -241,4 +259,9 @@ pub trait Provider: Send + Sync + 'static {
 
     /// All kinds of managed object. Always the same.
     fn resources(&self) -> Vec<Arc<dyn ManagedResource>>;
+
+    /// All kinds of data source. Always the same.
+    fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+        Vec::new()
+    }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use futures_util::{Stream, StreamExt, stream};
 use hyper::body::Incoming;
@@ -60,6 +61,10 @@ impl Router {
             "PlanResourceChange" => unary(request, async move |m| plan_call::plan(&calls, m).await).await,
             "ApplyResourceChange" => unary(request, async move |m| apply::apply(&calls, m).await).await,
             "ImportResourceState" => unary(request, async move |m| calls.import(m).await).await,
+            "ValidateDataResourceConfig" => {
+                unary(request, async move |m| calls.validate_data_source(m).await).await
+            }
+            "ReadDataSource" => unary(request, async move |m| calls.read_data_source(m).await).await,
             "StopProvider" => {
                 self.lifecycle.stop();
                 unary(request, async |_: Empty| StopProviderResponse::default()).await
@@ -126,10 +131,13 @@ struct Reply<F>(Option<Pin<Box<F>>>);
 impl<R, F: Future<Output = R>> Future for Reply<F> {
     type Output = Result<Response<R>, Status>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Some(answer) => answer.as_mut().poll(context).map(|reply| Ok(Response::new(reply))),
-            None => std::task::Poll::Ready(Err(Status::internal("the call was already answered"))),
+            Some(answer) => match answer.as_mut().poll(context) {
+                Poll::Ready(reply) => Poll::Ready(Ok(Response::new(reply))),
+                Poll::Pending => Poll::Pending,
+            },
+            None => Poll::Ready(Err(Status::internal("the call was already answered"))),
         }
     }
 }

@@ -25,7 +25,7 @@ use rustls::{
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// PLUGIN_CLIENT_CERT is not a certificate.
+    /// `PLUGIN_CLIENT_CERT` is not a certificate.
     #[error("failed to read the client certificate in PLUGIN_CLIENT_CERT")]
     ClientCertificate(#[source] rustls::pki_types::pem::Error),
     /// No certificate could be made for this process.

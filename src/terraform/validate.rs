@@ -4,7 +4,7 @@
 
 use super::diagnostics::{Diagnostics, Report};
 use super::schema::{Constraints, Fields, Kind, Node, ResourceSchema};
-use super::value::{Path, Value};
+use super::value::{Number, Path, Value};
 
 /// Adds an error for each value in `config` that the schema's limits do not allow.
 pub fn validate(schema: &ResourceSchema, config: &Value, diagnostics: &mut Diagnostics) {
@@ -20,11 +20,14 @@ impl Validation<'_> {
     fn value(&mut self, node: Node<'_>, at: &str, path: &Path, value: &Value) {
         match (node.kind(), value) {
             (Kind::Object(Fields::Attributes(attributes)), Value::Map(_)) => {
-                let mut names: Vec<&String> = attributes.keys().collect();
-                names.sort();
-                for name in names {
-                    let at = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
-                    self.attribute(node, name, &at, &path.attribute(name), value.attribute(name));
+                for (name, node) in Fields::Attributes(attributes).sorted() {
+                    let at = if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+                    let (path, value) = (path.attribute(name), value.attribute(name));
+                    if let Some(rule) = self.schema.rule(&at) {
+                        let secret = rule.write_only || attributes.get(name).is_some_and(|a| a.sensitive);
+                        self.limits(&rule.constraints, secret, &path, value);
+                    }
+                    self.value(node, &at, &path, value);
                 }
             }
             (Kind::List(element @ Node::Nested(_)), Value::List(elements)) => {
@@ -41,32 +44,21 @@ impl Validation<'_> {
         }
     }
 
-    fn attribute(&mut self, parent: Node<'_>, name: &str, at: &str, path: &Path, value: &Value) {
-        let schema = self.schema;
-        if let Some(rule) = schema.rule(at) {
-            self.limits(&rule.constraints, path, value);
-        }
-        if let Kind::Object(fields) = parent.kind()
-            && let Some(node) = fields.get(name)
-        {
-            self.value(node, at, path, value);
-        }
-    }
-
-    fn limits(&mut self, limits: &Constraints, path: &Path, value: &Value) {
-        for problem in problems(limits, value) {
-            self.diagnostics.error_at(path, "Value not allowed", format!("{path} {problem}."));
+    fn limits(&mut self, limits: &Constraints, secret: bool, path: &Path, value: &Value) {
+        for Problem { rule, found } in problems(limits, value) {
+            let found = if secret { String::new() } else { format!(", and {found}") };
+            self.diagnostics.error_at(path, "Value not allowed", format!("{path} {rule}{found}."));
         }
         let Some(element) = &limits.element else { return };
         match value {
             Value::List(elements) => {
                 for (index, part) in elements.iter().enumerate() {
-                    self.limits(element, &path.index(index), part);
+                    self.limits(element, secret, &path.index(index), part);
                 }
             }
             Value::Map(entries) => {
                 for (key, part) in entries {
-                    self.limits(element, &path.key(key), part);
+                    self.limits(element, secret, &path.key(key), part);
                 }
             }
             _ => {}
@@ -74,23 +66,22 @@ impl Validation<'_> {
     }
 }
 
-/// What is wrong with one value, each as the end of a sentence that begins with its path.
-fn problems(limits: &Constraints, value: &Value) -> Vec<String> {
+/// A limit that is not kept, and what is there instead, which is not said of secrets.
+struct Problem {
+    rule: String,
+    found: String,
+}
+
+impl Problem {
+    fn new(rule: String, found: String) -> Self {
+        Self { rule, found }
+    }
+}
+
+fn problems(limits: &Constraints, value: &Value) -> Vec<Problem> {
     match value {
         Value::String(text) => string_problems(limits, text),
-        Value::Number(number) => {
-            let mut problems = Vec::new();
-            if limits.integer && !number.is_integer() {
-                problems.push(format!("must be a whole number, and is {number}"));
-            }
-            if let Some(least) = limits.minimum.as_ref().filter(|least| number < *least) {
-                problems.push(format!("must be at least {least}, and is {number}"));
-            }
-            if let Some(most) = limits.maximum.as_ref().filter(|most| number > *most) {
-                problems.push(format!("must be at most {most}, and is {number}"));
-            }
-            problems
-        }
+        Value::Number(number) => number_problems(limits, number),
         Value::List(elements) => {
             size_problems(limits.items_min, limits.items_max, elements.len(), "elements")
         }
@@ -99,30 +90,41 @@ fn problems(limits: &Constraints, value: &Value) -> Vec<String> {
     }
 }
 
-fn string_problems(limits: &Constraints, text: &str) -> Vec<String> {
+fn number_problems(limits: &Constraints, number: &Number) -> Vec<Problem> {
+    let mut rules = Vec::new();
+    if limits.integer && !number.is_integer() {
+        rules.push("must be a whole number".to_owned());
+    }
+    if let Some(least) = limits.minimum.as_ref().filter(|least| number < *least) {
+        rules.push(format!("must be at least {least}"));
+    }
+    if let Some(most) = limits.maximum.as_ref().filter(|most| number > *most) {
+        rules.push(format!("must be at most {most}"));
+    }
+    rules.into_iter().map(|rule| Problem::new(rule, format!("is {number}"))).collect()
+}
+
+fn string_problems(limits: &Constraints, text: &str) -> Vec<Problem> {
     let mut problems =
         size_problems(limits.length_min, limits.length_max, text.chars().count(), "characters");
+    let found = format!("is {text:?}");
     if !limits.allowed.is_empty() && !limits.allowed.iter().any(|allowed| allowed == text) {
         let allowed: Vec<String> = limits.allowed.iter().map(|word| format!("{word:?}")).collect();
-        problems.push(format!("must be one of {}, and is {text:?}", allowed.join(", ")));
+        problems.push(Problem::new(format!("must be one of {}", allowed.join(", ")), found.clone()));
     }
     if let Some(pattern) = &limits.pattern
         && regex_lite::Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text))
     {
-        problems.push(format!("must match {pattern}, and is {text:?}"));
+        problems.push(Problem::new(format!("must match {pattern}"), found));
     }
     problems
 }
 
-fn size_problems(least: Option<u64>, most: Option<u64>, count: usize, what: &str) -> Vec<String> {
+fn size_problems(least: Option<u64>, most: Option<u64>, count: usize, what: &str) -> Vec<Problem> {
     let count = count as u64;
-    let few = least
-        .filter(|least| count < *least)
-        .map(|least| format!("must have at least {least} {what}, and has {count}"));
-    let many = most
-        .filter(|most| count > *most)
-        .map(|most| format!("must have at most {most} {what}, and has {count}"));
-    few.into_iter().chain(many).collect()
+    let few = least.filter(|least| count < *least).map(|least| format!("must have at least {least} {what}"));
+    let many = most.filter(|most| count > *most).map(|most| format!("must have at most {most} {what}"));
+    few.into_iter().chain(many).map(|rule| Problem::new(rule, format!("has {count}"))).collect()
 }
 
 #[cfg(test)]
@@ -136,7 +138,7 @@ mod tests {
             &json!({"properties": {
                 "name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 4},
                 "mode": {"type": "string", "enum": ["slow", "fast"]},
-                "count": {"type": "integer", "minimum": 1, "maximum": 9},
+                "replicas": {"type": "integer", "minimum": 1, "maximum": 9},
                 "ports": {"type": "array", "items": {"type": "integer", "maximum": 65535}, "minItems": 1},
                 "gates": {"type": "array", "items": {"type": "object", "properties": {
                     "max": {"type": "number", "maximum": 0.5}}}},
@@ -152,34 +154,44 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_with_its_place() {
-        let gates = vec![Value::object([("max", "0.1".parse::<super::super::value::Number>().unwrap())])];
+        let gates = vec![Value::object([("max", "0.1".parse::<Number>().unwrap())])];
         let mut config = Value::object([("name", Value::from("Abcde")), ("mode", "medium".into())]);
-        config.set_attribute("count", 0);
+        config.set_attribute("replicas", 0);
         config.set_attribute("ports", vec![80, 70_000]);
         config.set_attribute("gates", gates);
         check(
             &config,
             &[
-                "count must be at least 1, and is 0.",
                 "mode must be one of \"slow\", \"fast\", and is \"medium\".",
                 "name must have at most 4 characters, and has 5.",
                 "name must match ^[a-z]+$, and is \"Abcde\".",
                 "ports[1] must be at most 65535, and is 70000.",
+                "replicas must be at least 1, and is 0.",
             ],
         );
+    }
+
+    #[test]
+    fn secrets_are_not_repeated() {
+        let json = json!({"properties": {"token": {
+            "type": "string", "pattern": "^t-", "x-terraform": {"sensitive": true}}}});
+        let schema = ResourceSchema::from_json_schema(&json, 0).unwrap();
+        let mut diagnostics = Diagnostics::default();
+        validate(&schema, &Value::object([("token", "hush")]), &mut diagnostics);
+        assert_eq!(diagnostics.errors[0].detail, "token must match ^t-.");
     }
 
     #[test]
     fn limits_reach_into_nested_attributes() {
         let gates = Value::from(vec![Value::object([("max", 1)])]);
         check(&Value::object([("gates", gates)]), &["gates[0].max must be at most 0.5, and is 1."]);
-        let half = "1.5".parse::<super::super::value::Number>().unwrap();
-        check(&Value::object([("count", half)]), &["count must be a whole number, and is 1.5."]);
+        let half = "1.5".parse::<Number>().unwrap();
+        check(&Value::object([("replicas", half)]), &["replicas must be a whole number, and is 1.5."]);
     }
 
     #[test]
     fn the_unknown_and_the_null_pass() {
-        check(&Value::object([("name", Value::Unknown), ("count", Value::Null)]), &[]);
+        check(&Value::object([("name", Value::Unknown), ("replicas", Value::Null)]), &[]);
         check(&Value::object([("ports", Value::from(vec![Value::Unknown]))]), &[]);
         check(&Value::Unknown, &[]);
     }

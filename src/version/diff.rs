@@ -67,6 +67,11 @@ fn flatten(path: String, value: Value, leaves: &mut BTreeMap<String, Value>) {
 /// A value for one line of text.
 fn short(value: &Value) -> String {
     const LENGTH_MAX: usize = 60;
+    /// As much of a digest as people compare: the algorithm and twelve digits.
+    const DIGEST_LENGTH: usize = 19;
+    if let Some(digest) = value.as_str().filter(|text| text.starts_with("sha256:")) {
+        return digest.chars().take(DIGEST_LENGTH).collect();
+    }
     let text = value.to_string();
     if text.chars().count() <= LENGTH_MAX {
         return text;

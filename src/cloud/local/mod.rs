@@ -1,3 +1,334 @@
 //! The local cloud: an agent on this machine that supervises replica processes behind a gateway.
+//!
+//! In: orders of the engine. Out: calls of the agent's control API ([`types`]). Starts an agent where there is none and
+//! `autostart` is on.
 
+mod client;
+mod convert;
 pub mod types;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Method;
+use tokio::time::Instant;
+
+use self::client::{CallError, Client};
+use self::types::{
+    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, PutEndpoint, PutVersion, PutWeights,
+    ReplicaStatus, StartReplica, VersionStatus,
+};
+use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint};
+use crate::spec::{
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
+    VersionNumber, VersionSpec,
+};
+
+/// Longest wait for an answer that needs no long work.
+const CALL_DEADLINE: Duration = Duration::from_mins(1);
+/// Longest wait for reading or copying a model: hundreds of gigabytes at disk speed.
+const MODEL_DEADLINE: Duration = Duration::from_hours(2);
+/// Beyond the drain, for an endpoint to go: grace, kill, and the gateway's word.
+const DELETE_GRACE: Duration = Duration::from_mins(1);
+const DELETE_POLL: Duration = Duration::from_millis(100);
+
+/// How to reach an agent.
+#[derive(Debug, Clone, Default)]
+pub struct LocalSettings {
+    /// The agent's socket. By default the one that follows from its folder.
+    pub socket: Option<PathBuf>,
+    /// The agent's TCP port, as `HOST:PORT`, instead of a socket.
+    pub address: Option<String>,
+    /// The token for the TCP port.
+    pub token: Option<String>,
+    /// The agent's folder.
+    pub data_dir: Option<PathBuf>,
+    /// Starts an agent where there is none. Never with `address`.
+    pub autostart: bool,
+    /// Device slots of an agent that is started.
+    pub device_slots: Option<u32>,
+    /// Device type of an agent that is started.
+    pub device_type: Option<String>,
+    /// This program, to start an agent with.
+    pub program: PathBuf,
+}
+
+/// The local cloud.
+#[derive(Debug, Clone)]
+pub struct LocalCloud {
+    client: Client,
+}
+
+impl LocalCloud {
+    /// A cloud that calls the agent which the settings name. Calls nobody yet.
+    ///
+    /// # Errors
+    ///
+    /// Settings that lead nowhere: kind `Invalid`.
+    pub fn connect(settings: LocalSettings) -> Result<Self, CloudError> {
+        let client = Client::new(settings).map_err(|error| failure("reach the agent", error))?;
+        Ok(Self { client })
+    }
+
+    /// What the agent says about itself.
+    pub async fn agent(&self) -> Result<AgentStatus, CloudError> {
+        self.call("read the agent's status", Method::GET, "/v1/agent", &(), Extra::NONE).await
+    }
+
+    /// All endpoints, in every detail that the agent knows.
+    pub async fn endpoints(&self) -> Result<Vec<EndpointStatus>, CloudError> {
+        self.call("list endpoints", Method::GET, "/v1/endpoints", &(), Extra::NONE).await
+    }
+
+    /// One endpoint, in every detail that the agent knows.
+    pub async fn endpoint(&self, name: &EndpointName) -> Result<Option<EndpointStatus>, CloudError> {
+        let path = format!("/v1/endpoints/{name}");
+        let operation = format!("observe endpoint `{name}`");
+        unless_missing(self.call(&operation, Method::GET, &path, &(), Extra::NONE).await)
+    }
+
+    /// Ends the agent that runs; never starts one. With `stop_replicas` every replica is killed and the gateway ends
+    /// too; otherwise both go on serving.
+    pub async fn shut_down_agent(&self, stop_replicas: bool) -> Result<(), CloudError> {
+        let body = types::Shutdown { stop_replicas };
+        let extra = Extra { autostart: false, ..Extra::NONE };
+        self.order("end the agent", Method::POST, "/v1/shutdown", &body, extra).await
+    }
+
+    async fn call<T: serde::de::DeserializeOwned>(
+        &self,
+        operation: &str,
+        method: Method,
+        path: &str,
+        body: &impl serde::Serialize,
+        extra: Extra,
+    ) -> Result<T, CloudError> {
+        let answer =
+            self.client.call(method, path, body, &extra).await.map_err(|error| failure(operation, error))?;
+        serde_json::from_slice(&answer).map_err(|error| {
+            CloudError::new(CloudName::Local, operation, CloudErrorKind::Internal)
+                .with_message("the agent's answer cannot be read")
+                .with_source(error)
+        })
+    }
+
+    /// A call whose answer says nothing but that it was understood.
+    async fn order(
+        &self,
+        operation: &str,
+        method: Method,
+        path: &str,
+        body: &impl serde::Serialize,
+        extra: Extra,
+    ) -> Result<(), CloudError> {
+        self.client
+            .call(method, path, body, &extra)
+            .await
+            .map(drop)
+            .map_err(|error| failure(operation, error))
+    }
+
+    async fn wait_until_gone(&self, name: &EndpointName, drain: &Drain) -> Result<(), CloudError> {
+        let wait = drain.timeout.as_duration() + drain.unroute_delay.as_duration() + DELETE_GRACE;
+        let deadline = Instant::now() + wait;
+        while let Some(endpoint) = self.endpoint(name).await? {
+            if Instant::now() >= deadline {
+                let left = endpoint.details.len();
+                let operation = format!("delete endpoint `{name}`");
+                let message = format!("{left} replicas are still there after {} s", wait.as_secs());
+                let mut error = CloudError::new(CloudName::Local, operation, CloudErrorKind::Internal);
+                error.message = Some(message);
+                return Err(error);
+            }
+            tokio::time::sleep(DELETE_POLL).await;
+        }
+        Ok(())
+    }
+}
+
+/// What a call needs besides its body.
+#[derive(Debug, Clone, Copy)]
+struct Extra {
+    fence: Option<u64>,
+    deadline: Duration,
+    autostart: bool,
+}
+
+impl Extra {
+    const NONE: Self = Self { fence: None, deadline: CALL_DEADLINE, autostart: true };
+    const MODEL: Self = Self { fence: None, deadline: MODEL_DEADLINE, autostart: true };
+
+    const fn fence(fence: u64) -> Self {
+        Self { fence: Some(fence), ..Self::NONE }
+    }
+}
+
+fn failure(operation: &str, error: CallError) -> CloudError {
+    let kind = error.kind();
+    let mut failure = CloudError::new(CloudName::Local, operation, kind).with_message(error.message());
+    failure.source = error.into_source();
+    failure
+}
+
+fn unless_missing<T>(result: Result<T, CloudError>) -> Result<Option<T>, CloudError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind == CloudErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[async_trait]
+impl Cloud for LocalCloud {
+    fn name(&self) -> CloudName {
+        CloudName::Local
+    }
+
+    fn check_version(&self, spec: &VersionSpec) -> Vec<Problem> {
+        convert::check_version(spec)
+    }
+
+    fn check_policy(&self, _: &DeploymentPolicy) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    async fn pin(&self, spec: &VersionSpec) -> Result<Result<Pins, Vec<Problem>>, CloudError> {
+        let asked = match convert::inspect_request(spec) {
+            Ok(asked) => asked,
+            Err(problems) => return Ok(Err(problems)),
+        };
+        let path = "/v1/sources/inspect";
+        let inspected: InspectedSource =
+            self.call("inspect the model and the program", Method::POST, path, &asked, Extra::MODEL).await?;
+        Ok(convert::pins(asked, inspected))
+    }
+
+    async fn publish_version(
+        &self,
+        endpoint: &EndpointName,
+        version: &PinnedVersion,
+    ) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/versions/{}", version.number.0);
+        let operation = format!("publish version {} of endpoint `{endpoint}`", version.number);
+        let body = PutVersion { version: version.clone() };
+        self.order(&operation, Method::PUT, &path, &body, Extra::MODEL).await
+    }
+
+    async fn check_startable(
+        &self,
+        endpoint: &EndpointName,
+        version: VersionNumber,
+    ) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/versions/{}", version.0);
+        let operation = format!("check that version {version} of endpoint `{endpoint}` can be started");
+        let status: VersionStatus = self.call(&operation, Method::GET, &path, &(), Extra::NONE).await?;
+        let artifact = |message: String| {
+            CloudError::new(CloudName::Local, &operation, CloudErrorKind::Artifact).with_message(message)
+        };
+        if !status.model_present {
+            return Err(artifact(format!(
+                "the copy of its model is missing or incomplete ({})",
+                status.model_path
+            )));
+        }
+        status.program.map(drop).map_err(artifact)
+    }
+
+    async fn retire_version(
+        &self,
+        endpoint: &EndpointName,
+        version: VersionNumber,
+    ) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/versions/{}", version.0);
+        let operation = format!("remove version {version} of endpoint `{endpoint}`");
+        unless_missing(self.order(&operation, Method::DELETE, &path, &(), Extra::NONE).await).map(drop)
+    }
+
+    async fn put_endpoint(&self, endpoint: &EndpointSpec) -> Result<EndpointAddress, CloudError> {
+        let path = format!("/v1/endpoints/{}", endpoint.name);
+        let operation = format!("create endpoint `{}`", endpoint.name);
+        let body = PutEndpoint { port: endpoint.local.as_ref().and_then(|local| local.port) };
+        let status: EndpointStatus = self.call(&operation, Method::PUT, &path, &body, Extra::NONE).await?;
+        Ok(EndpointAddress { url: status.url })
+    }
+
+    async fn delete_endpoint(&self, endpoint: &EndpointName, drain: &Drain) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}");
+        let operation = format!("delete endpoint `{endpoint}`");
+        let body = convert::stop(drain);
+        unless_missing(self.order(&operation, Method::DELETE, &path, &body, Extra::NONE).await)?;
+        self.wait_until_gone(endpoint, drain).await
+    }
+
+    async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError> {
+        let status = self.endpoint(endpoint).await?;
+        Ok(status.map(|status| ObservedEndpoint {
+            url: status.url,
+            deleting: status.deleting,
+            fleet: status.fleet,
+        }))
+    }
+
+    fn drive(&self) -> Drive<'_> {
+        Drive::Fleet(self)
+    }
+}
+
+#[async_trait]
+impl FleetCloud for LocalCloud {
+    async fn start_replica(
+        &self,
+        endpoint: &EndpointName,
+        replica: &ReplicaId,
+        version: VersionNumber,
+        fence: u64,
+    ) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/replicas/{replica}");
+        let operation = format!("start replica `{replica}`");
+        self.order(&operation, Method::PUT, &path, &StartReplica { version }, Extra::fence(fence)).await
+    }
+
+    async fn stop_replica(
+        &self,
+        endpoint: &EndpointName,
+        replica: &ReplicaId,
+        drain: &Drain,
+        fence: u64,
+    ) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/replicas/{replica}/stop");
+        let operation = format!("stop replica `{replica}`");
+        let body = convert::stop(drain);
+        let stopped: Result<ReplicaStatus, CloudError> =
+            self.call(&operation, Method::POST, &path, &body, Extra::fence(fence)).await;
+        unless_missing(stopped).map(drop)
+    }
+
+    async fn set_weights(
+        &self,
+        endpoint: &EndpointName,
+        weights: Option<&BTreeMap<VersionNumber, u32>>,
+        fence: u64,
+    ) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/weights");
+        let operation = format!("set the traffic of endpoint `{endpoint}`");
+        let body = PutWeights { weights: weights.cloned() };
+        self.order(&operation, Method::PUT, &path, &body, Extra::fence(fence)).await
+    }
+}
+
+impl From<ErrorKind> for CloudErrorKind {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::Conflict => Self::Conflict,
+            ErrorKind::Invalid => Self::Invalid,
+            ErrorKind::Fenced => Self::Fenced,
+            ErrorKind::Artifact => Self::Artifact,
+            ErrorKind::Denied => Self::Denied,
+            ErrorKind::Internal => Self::Internal,
+            ErrorKind::Ending => Self::Unreachable,
+        }
+    }
+}

@@ -9,10 +9,12 @@
 //! | `GET /v1/endpoints/{name}` | | [`EndpointStatus`] |
 //! | `DELETE /v1/endpoints/{name}` | [`StopReplica`] | 202; drains and stops every replica, then forgets the endpoint |
 //! | `PUT /v1/endpoints/{name}/versions/{number}` | [`PutVersion`] | [`VersionStatus`]; copies the model into the store |
+//! | `GET /v1/endpoints/{name}/versions/{number}` | | [`VersionStatus`] |
 //! | `DELETE /v1/endpoints/{name}/versions/{number}` | | 204; refused while a replica runs it |
 //! | `PUT /v1/endpoints/{name}/replicas/{id}` | [`StartReplica`] | [`ReplicaStatus`]; same id again starts nothing |
 //! | `POST /v1/endpoints/{name}/replicas/{id}/stop` | [`StopReplica`] | [`ReplicaStatus`]; again is harmless |
 //! | `PUT /v1/endpoints/{name}/weights` | [`PutWeights`] | [`EndpointStatus`] |
+//! | `POST /v1/shutdown` | [`Shutdown`] | 202; the agent ends |
 //!
 //! Calls that change replicas or weights carry the header [`FENCE_HEADER`]; a token lower than one already seen for
 //! the endpoint is refused with kind [`ErrorKind::Fenced`]. Errors are [`ErrorBody`] with a fitting status code.
@@ -106,6 +108,8 @@ pub struct VersionStatus {
     pub model_path: String,
     /// The copy is still there and complete.
     pub model_present: bool,
+    /// Absolute path of the program, or why it cannot be run.
+    pub program: Result<String, String>,
 }
 
 /// Starts a replica.
@@ -129,6 +133,18 @@ pub struct StopReplica {
 pub struct PutWeights {
     /// Weight by version; nothing = in proportion to ready replicas.
     pub weights: Option<BTreeMap<VersionNumber, u32>>,
+}
+
+/// Ends the agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shutdown {
+    /// Stops every replica at once and the gateway too. Otherwise both go on serving without the agent.
+    pub stop_replicas: bool,
+}
+
+/// Variables that every replica is told by the agent: a version cannot set them.
+pub fn is_reserved_variable(name: &str) -> bool {
+    matches!(name, "PORT" | "HOST" | "MODEL_PATH" | "CUDA_VISIBLE_DEVICES") || name.starts_with("SLUICE_")
 }
 
 /// An endpoint as the agent sees it.
@@ -198,6 +214,8 @@ pub enum ErrorKind {
     Denied,
     /// The agent failed; trying again may help. (500)
     Internal,
+    /// The agent is ending and did nothing: call the next one. (503)
+    Ending,
 }
 
 impl ErrorKind {
@@ -211,6 +229,7 @@ impl ErrorKind {
             Self::Artifact => 422,
             Self::Denied => 401,
             Self::Internal => 500,
+            Self::Ending => 503,
         }
     }
 }

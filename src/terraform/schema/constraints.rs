@@ -37,8 +37,8 @@ impl Constraints {
         Self {
             allowed: allowed(schema),
             pattern: schema.get("pattern").and_then(Json::as_str).map(Into::into),
-            minimum: number("minimum"),
-            maximum: number("maximum"),
+            minimum: number("minimum").or_else(|| range(schema).map(|(least, _)| least)),
+            maximum: number("maximum").or_else(|| range(schema).map(|(_, most)| most)),
             integer: schema.get("type").is_some_and(|kind| kind == "integer"),
             length_min: count("minLength"),
             length_max: count("maxLength"),
@@ -51,6 +51,21 @@ impl Constraints {
     /// Whether nothing is limited.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+/// The numbers of a Rust integer type, so that what passes here can be read as that type.
+fn range(schema: &Json) -> Option<(Number, Number)> {
+    match schema.get("format").and_then(Json::as_str)? {
+        "uint8" => Some((0.into(), u32::from(u8::MAX).into())),
+        "uint16" => Some((0.into(), u32::from(u16::MAX).into())),
+        "uint32" => Some((0.into(), u32::MAX.into())),
+        "uint" | "uint64" => Some((0.into(), u64::MAX.into())),
+        "int8" => Some((i32::from(i8::MIN).into(), i32::from(i8::MAX).into())),
+        "int16" => Some((i32::from(i16::MIN).into(), i32::from(i16::MAX).into())),
+        "int32" => Some((i32::MIN.into(), i32::MAX.into())),
+        "int" | "int64" => Some((i64::MIN.into(), i64::MAX.into())),
+        _ => None,
     }
 }
 

@@ -164,7 +164,7 @@ fn check_fields(schema: &ResourceSchema, node: Node<'_>, at: &str) -> Result<(),
 }
 
 fn check_attribute(schema: &ResourceSchema, attribute: &Attribute, at: &str) -> Result<(), SchemaError> {
-    use AttributeConstraint::{Computed, OptionalComputed, Required};
+    use AttributeConstraint::{Computed, OptionalComputed};
     check_type(&attribute.attr_type, at)?;
     if let Some(rule) = schema.rule(at) {
         if rule.write_only && matches!(attribute.constraint, Computed | OptionalComputed) {
@@ -173,8 +173,8 @@ fn check_attribute(schema: &ResourceSchema, attribute: &Attribute, at: &str) -> 
         if rule.default.is_some() && attribute.constraint != OptionalComputed {
             return Err(SchemaError::new(at, "has a default and is not optional and computed"));
         }
-        if rule.default.is_some() && attribute.constraint == Required {
-            return Err(SchemaError::new(at, "has a default and is required"));
+        if rule.constraints.pattern.as_ref().is_some_and(|pattern| regex_lite::Regex::new(pattern).is_err()) {
+            return Err(SchemaError::new(at, "has a pattern that is not a regular expression"));
         }
     }
     match Node::Type(&attribute.attr_type).innermost_fields() {

@@ -157,3 +157,67 @@ fn read<'a, T: serde::Deserialize<'a>>(
 ) -> Result<T, FromJsonError> {
     serde_json::from_str(raw.get()).map_err(|_| FromJsonError::Type { path: path.clone(), expected })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::terraform::schema::ResourceSchema;
+
+    fn schema() -> ResourceSchema {
+        let json = json!({"properties": {
+            "name": {"type": "string"},
+            "ratio": {"type": "number"},
+            "ports": {"type": "array", "items": {"type": "integer"}},
+            "inner": {"type": "object", "properties": {"on": {"type": "boolean"}}},
+        }});
+        ResourceSchema::from_json_schema(&json, 0).unwrap()
+    }
+
+    fn read(text: &str) -> Result<Value, FromJsonError> {
+        Value::from_json_text(schema().root(), text)
+    }
+
+    #[test]
+    fn what_is_missing_is_null_and_what_is_too_much_is_dropped() {
+        let value = read(r#"{"name": "x", "gone": [1], "inner": {"on": true, "off": 1}}"#).unwrap();
+        assert_eq!(value.attribute("ratio"), &Value::Null);
+        assert_eq!(value.as_map().unwrap().len(), 4);
+        assert_eq!(value.attribute("inner"), &Value::object([("on", true)]));
+    }
+
+    #[test]
+    fn digits_survive() {
+        for digits in ["0.1", "18446744073709551617", "1e300"] {
+            let value = read(&format!(r#"{{"ratio": {digits}}}"#)).unwrap();
+            assert_eq!(value.attribute("ratio"), &Value::Number(digits.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let error = read(r#"{"ports": [1, "x"]}"#).unwrap_err();
+        assert_eq!(error.to_string(), "expected a number at \"ports[1]\"");
+        assert!(matches!(read("{"), Err(FromJsonError::Syntax(_))));
+        assert!(read(r#"{"inner": 3}"#).is_err());
+    }
+
+    #[test]
+    fn depth_that_the_type_does_not_have_is_harmless() {
+        let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+        assert!(read(&format!(r#"{{"ports": {deep}}}"#)).is_err());
+        assert!(read(&format!(r#"{{"gone": {deep}}}"#)).is_ok());
+        assert!(read(&deep).is_err());
+    }
+
+    #[test]
+    fn the_unknown_is_an_error_or_is_left_out() {
+        let inner = Value::object([("on", Value::Unknown), ("off", Value::Null)]);
+        let value = Value::object([("ports", Value::from(vec![1.into(), Value::Unknown])), ("inner", inner)]);
+        assert_eq!(value.to_json().unwrap_err().to_string(), "inner.on is not known yet");
+        let (json, unknown) = value.to_json_pruned();
+        assert_eq!(json, json!({"ports": [1, null], "inner": {}}));
+        assert_eq!(unknown.iter().map(Path::to_string).collect::<Vec<_>>(), ["inner.on", "ports[1]"]);
+    }
+}

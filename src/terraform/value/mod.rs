@@ -236,6 +236,13 @@ impl From<u32> for Value {
     }
 }
 
+impl From<f64> for Value {
+    /// The shortest decimal that reads back as this float; null for what is no number.
+    fn from(known: f64) -> Self {
+        Number::from_shortest(known).into()
+    }
+}
+
 impl<T: Into<Value>> From<Vec<T>> for Value {
     fn from(elements: Vec<T>) -> Self {
         Self::List(elements.into_iter().map(Into::into).collect())

@@ -2,16 +2,7 @@
 
 use std::fmt;
 
-/// One step from a value into a part of it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PathStep {
-    /// Into an attribute of an object.
-    Attribute(String),
-    /// To the element of a map under this key.
-    Key(String),
-    /// To the element of a list at this position, from 0.
-    Index(usize),
-}
+pub use crate::spec::PathStep;
 
 /// The steps from the root of a resource's value to one of its parts; no steps at all is the root.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -197,6 +197,28 @@ pub struct ImportResourceStateResponse {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadDataSourceRequest {
+    #[prost(string, tag = "1")]
+    pub type_name: String,
+    #[prost(message, optional, tag = "2")]
+    pub config: Option<DynamicValue>,
+    #[prost(message, optional, tag = "3")]
+    pub provider_meta: Option<DynamicValue>,
+    #[prost(message, optional, tag = "4")]
+    pub client_capabilities: Option<ClientCapabilities>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReadDataSourceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub state: Option<DynamicValue>,
+    #[prost(message, repeated, tag = "2")]
+    pub diagnostics: Vec<Diagnostic>,
+    #[prost(message, optional, tag = "3")]
+    pub deferred: Option<Deferred>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub struct StopProviderResponse {
     #[prost(string, tag = "1")]
     pub error: String,

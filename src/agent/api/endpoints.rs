@@ -1,0 +1,83 @@
+//! The agent, endpoints and replicas.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+
+use super::{Answer, Context, body, endpoint_name, fence, replica_id};
+use crate::agent::refusal::Refusal;
+use crate::agent::supervisor::Call;
+use crate::cloud::local::types::{
+    AgentStatus, EndpointStatus, ReplicaStatus, Shutdown, StartReplica, StopReplica,
+};
+
+pub(super) async fn agent(State(context): State<Context>) -> Answer<AgentStatus> {
+    Ok(Json(context.supervision.call(Call::Agent).await?))
+}
+
+pub(super) async fn shutdown(State(context): State<Context>, bytes: Bytes) -> Result<StatusCode, Refusal> {
+    let Shutdown { stop_replicas } = body(&bytes)?;
+    context.supervision.call(|reply| Call::Shutdown { stop_replicas, reply }).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub(super) async fn list(State(context): State<Context>) -> Answer<Vec<EndpointStatus>> {
+    Ok(Json(context.supervision.call(Call::List).await?))
+}
+
+pub(super) async fn read(State(context): State<Context>, Path(name): Path<String>) -> Answer<EndpointStatus> {
+    let name = endpoint_name(&name)?;
+    Ok(Json(context.supervision.call(|reply| Call::Get(name, reply)).await?))
+}
+
+pub(super) async fn write(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Answer<EndpointStatus> {
+    let (name, body) = (endpoint_name(&name)?, body(&bytes)?);
+    Ok(Json(context.supervision.call(|reply| Call::Put(name, body, reply)).await?))
+}
+
+pub(super) async fn delete(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    bytes: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let (name, stop) = (endpoint_name(&name)?, body(&bytes)?);
+    context.supervision.call(|reply| Call::Delete(name, stop, reply)).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+pub(super) async fn weigh(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Answer<EndpointStatus> {
+    let (name, fence, body) = (endpoint_name(&name)?, fence(&headers)?, body(&bytes)?);
+    Ok(Json(context.supervision.call(|reply| Call::Weigh(name, body, fence, reply)).await?))
+}
+
+pub(super) async fn start(
+    State(context): State<Context>,
+    Path((name, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Answer<ReplicaStatus> {
+    let (name, id, fence) = (endpoint_name(&name)?, replica_id(&id)?, fence(&headers)?);
+    let StartReplica { version } = body(&bytes)?;
+    Ok(Json(context.supervision.call(|reply| Call::Start(name, id, version, fence, reply)).await?))
+}
+
+pub(super) async fn stop(
+    State(context): State<Context>,
+    Path((name, id)): Path<(String, String)>,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Answer<ReplicaStatus> {
+    let (name, id, fence) = (endpoint_name(&name)?, replica_id(&id)?, fence(&headers)?);
+    let stop: StopReplica = body(&bytes)?;
+    Ok(Json(context.supervision.call(|reply| Call::Stop(name, id, stop, fence, reply)).await?))
+}

@@ -1,0 +1,161 @@
+//! The public listeners: one port for each endpoint.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::endpoint::Endpoint;
+use super::forward::{self, Route};
+use super::{Context, socket};
+
+/// Connections that wait in the kernel until they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// After a failed accept, most likely for want of file descriptors: time for some to be given back.
+const ACCEPT_RETRY: Duration = Duration::from_millis(20);
+
+/// Requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+
+/// An endpoint's port. Dropping it stops accepting and asks its connections to end.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) port: u16,
+    stop: CancellationToken,
+    accepting: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Binds `port` (0 chooses one) and accepts from now on.
+    pub(super) fn bind(context: &Arc<Context>, endpoint: &Arc<Endpoint>, port: u16) -> io::Result<Self> {
+        let address = SocketAddr::new(context.options.bind, port);
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A gateway that takes over from another must not wait for the kernel to forget old connections.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let port = listener.local_addr()?.port();
+        let stop = CancellationToken::new();
+        let accepting = accept(context.clone(), endpoint.clone(), listener, stop.clone());
+        let accepting = Some(context.tasks.spawn(accepting));
+        Ok(Self { port, stop, accepting })
+    }
+
+    /// Stops accepting; the port is free when this returns. Requests in flight go on.
+    pub(super) async fn close(mut self) {
+        self.stop.cancel();
+        if let Some(accepting) = self.accepting.take() {
+            // It waits for nothing but the token.
+            let _ = accepting.await;
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn accept(
+    context: Arc<Context>,
+    endpoint: Arc<Endpoint>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) {
+    let next = async || {
+        // A place first: what has none stays in the kernel's queue.
+        let permit = context.connections.clone().acquire_owned().await.ok()?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, client)) => return Some((stream, client, permit)),
+                Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
+            }
+        }
+    };
+    while let Some(Some((stream, client, permit))) = stop.run_until_cancelled(next()).await {
+        socket::tune(&stream, context.options.idle_gap_max);
+        let route = Arc::new(Route {
+            context: context.clone(),
+            endpoint: endpoint.clone(),
+            client: HeaderValue::from_str(&client.ip().to_canonical().to_string())
+                .unwrap_or(HeaderValue::from_static("unknown")),
+            permit: Arc::new(permit),
+        });
+        let (abort, stop) = (context.abort.clone(), stop.clone());
+        context.tasks.spawn(async move {
+            let _ = abort.run_until_cancelled(serve(route, stream, stop)).await;
+        });
+    }
+}
+
+/// Serves one connection, in the version of HTTP that its first bytes show.
+async fn serve(route: Arc<Route>, stream: TcpStream, stop: CancellationToken) {
+    let deadline = route.context.options.request_head_deadline;
+    let mut start = [0; 3];
+    // A look costs one call and leaves the bytes; no method of HTTP/1.1 begins so.
+    let looked = stop.run_until_cancelled(tokio::time::timeout(deadline, stream.peek(&mut start))).await;
+    let Some(Ok(Ok(_))) = looked else { return };
+    let service = {
+        let route = route.clone();
+        service_fn(move |request| {
+            let route = route.clone();
+            async move { Ok::<_, Infallible>(forward::answer(&route, request).await) }
+        })
+    };
+    let io = TokioIo::new(stream);
+    let options = &route.context.options;
+    if &start == b"PRI" {
+        let connection = http2::Builder::new(Tracked(route.context.tasks.clone()))
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_secs(30))
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(u32::try_from(options.request_head_bytes_max).unwrap_or(u32::MAX))
+            .serve_connection(io, service);
+        until_stopped(connection, http2::Connection::graceful_shutdown, &stop).await;
+    } else {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(deadline)
+            .max_header_size(options.request_head_bytes_max)
+            .serve_connection(io, service)
+            .with_upgrades();
+        until_stopped(connection, http1::UpgradeableConnection::graceful_shutdown, &stop).await;
+    }
+}
+
+/// Drives a connection; once stopped, until its requests have ended.
+async fn until_stopped<C: Future>(connection: C, ask_to_end: fn(Pin<&mut C>), stop: &CancellationToken) {
+    let mut connection = pin!(connection);
+    // The error of a connection is the client's business, and it is gone.
+    tokio::select! {
+        _ = &mut connection => return,
+        () = stop.cancelled() => ask_to_end(connection.as_mut()),
+    }
+    let _ = connection.await;
+}
+
+/// Runs the streams of HTTP/2 connections as tasks with an owner.
+#[derive(Debug, Clone)]
+struct Tracked(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Tracked
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}

@@ -1,0 +1,179 @@
+//! Starts the processes of replicas and watches them.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tokio::process::Child;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Happening, Supervisor};
+use crate::agent::desired::VersionRecord;
+use crate::agent::environment::{self, Facts, INHERITED};
+use crate::agent::process::{self, Launch};
+use crate::agent::replica::{Event, ProcessIdentity, Replica};
+use crate::agent::{logs, ports, probe};
+use crate::spec::{EndpointName, HealthCheck, ReplicaId};
+
+/// Rest between the first checks of a process, doubled up to the interval that was asked for: a replica that starts
+/// quickly is not kept waiting.
+const FIRST_CHECKS_REST: Duration = Duration::from_millis(50);
+
+/// Tasks that watch one process.
+#[derive(Debug)]
+pub(super) struct Watch {
+    process: ProcessIdentity,
+    _end: AbortOnDropHandle<()>,
+    probe: Option<AbortOnDropHandle<()>>,
+}
+
+impl Supervisor {
+    /// Starts the process of a replica.
+    pub(super) fn spawn(&mut self, name: &EndpointName, id: &ReplicaId) -> Event {
+        match self.try_spawn(name, id) {
+            Ok((child, process, port, log_offset)) => {
+                let end = wait_for_child(child, self.log_path(name, id), log_offset);
+                self.watch(name, id, process, end);
+                Event::Spawned { process, port, log_offset }
+            }
+            Err(reason) => Event::SpawnFailed { reason },
+        }
+    }
+
+    fn try_spawn(
+        &self,
+        name: &EndpointName,
+        id: &ReplicaId,
+    ) -> Result<(Child, ProcessIdentity, u16, u64), String> {
+        let endpoint = self.world.desired.endpoints.get(name).ok_or("the endpoint is gone")?;
+        let replica = endpoint.replicas.get(id).ok_or("the replica is gone")?;
+        let version = endpoint.versions.get(&replica.version).ok_or("the version is not registered")?;
+        let port = self.port_for(replica).ok_or("no free port on the loopback address")?;
+        let launch = self.launch(name, replica, version, port);
+        let log_path = self.log_path(name, id);
+        let shown = launch.program.display().to_string();
+        let failed = |error: std::io::Error| format!("failed to start `{shown}`: {error}");
+        if let Some(folder) = log_path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let log = process::open_log(&log_path).map_err(failed)?;
+        let log_offset = log.metadata().map_err(failed)?.len();
+        let (child, process) = process::spawn(&launch, log).map_err(failed)?;
+        Ok((child, process, port, log_offset))
+    }
+
+    /// The port of the last start, if it is still free; otherwise another one.
+    fn port_for(&self, replica: &Replica) -> Option<u16> {
+        let kept = replica.port.filter(|port| ports::is_free(*port));
+        let seed = self.world.epoch.wrapping_add(u64::from(std::process::id()).wrapping_mul(7919));
+        kept.or_else(|| ports::choose(&self.world.desired.ports_held(), seed))
+    }
+
+    fn launch(&self, name: &EndpointName, replica: &Replica, version: &VersionRecord, port: u16) -> Launch {
+        let inherited = INHERITED
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+            .collect();
+        let facts = Facts {
+            endpoint: name,
+            version: replica.version,
+            replica: &replica.id,
+            port,
+            model_path: &version.model_path.to_string_lossy(),
+            devices: &replica.devices,
+            data_dir: &self.world.data_dir.to_string_lossy(),
+        };
+        let spec = &version.version.spec;
+        let environment = environment::environment(&inherited, spec, &facts);
+        let named = version.version.pins.program.clone().or_else(|| spec.container.command.first().cloned());
+        let arguments = environment::arguments(&spec.container, &environment);
+        Launch { program: PathBuf::from(named.unwrap_or_default()), arguments, environment }
+    }
+
+    /// Watches a process for its end.
+    pub(super) fn watch(
+        &mut self,
+        name: &EndpointName,
+        id: &ReplicaId,
+        process: ProcessIdentity,
+        end: impl Future<Output = Event> + Send + 'static,
+    ) {
+        let (endpoint, replica, happen) = (name.clone(), id.clone(), self.happen.clone());
+        let end = tokio::spawn(async move {
+            let event = end.await;
+            // The loop has ended when nobody listens; the next agent finds out by itself.
+            let _unheard = happen.send(Happening { endpoint, replica, process, event }).await;
+        });
+        let watch = Watch { process, _end: AbortOnDropHandle::new(end), probe: None };
+        self.watches.insert((name.clone(), id.clone()), watch);
+    }
+
+    /// Begins and ends watching and checking, as the replica's state asks for.
+    pub(super) fn follow(&mut self, name: &EndpointName, id: &ReplicaId) {
+        let key = (name.clone(), id.clone());
+        let Some(replica) = self.replica(name, id) else {
+            self.watches.remove(&key);
+            return;
+        };
+        let (process, port, checked) = (replica.process, replica.port, replica.is_checked());
+        let health = self.health(name, id);
+        let happen = self.happen.clone();
+        let Some(watch) = self.watches.get_mut(&key) else { return };
+        if process != Some(watch.process) {
+            self.watches.remove(&key);
+        } else if !checked {
+            watch.probe = None;
+        } else if watch.probe.is_none()
+            && let Some(port) = port
+        {
+            let (endpoint, replica) = key;
+            let probe = probe_for_ever(endpoint, replica, watch.process, port, health, happen);
+            watch.probe = Some(AbortOnDropHandle::new(tokio::spawn(probe)));
+        }
+    }
+}
+
+async fn wait_for_child(mut child: Child, log: PathBuf, offset: u64) -> Event {
+    let how = match child.wait().await {
+        Ok(status) => describe(status),
+        Err(error) => format!("ended in an unknown way ({error})"),
+    };
+    Event::Exited { how, last_line: logs::last_line(&log, offset) }
+}
+
+/// For a process that an earlier agent started: how it ends is told to its parent only.
+pub(super) async fn wait_for_adopted(process: ProcessIdentity, log: PathBuf, offset: u64) -> Event {
+    process::ended(process).await;
+    Event::Exited { how: "exited".to_owned(), last_line: logs::last_line(&log, offset) }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+async fn probe_for_ever(
+    endpoint: EndpointName,
+    replica: ReplicaId,
+    process: ProcessIdentity,
+    port: u16,
+    health: HealthCheck,
+    happen: mpsc::Sender<Happening>,
+) {
+    let interval = health.interval.as_duration();
+    let mut rest = FIRST_CHECKS_REST.min(interval);
+    loop {
+        let result = probe::check(port, &health.path, health.timeout.as_duration()).await;
+        let (endpoint, replica, event) = (endpoint.clone(), replica.clone(), Event::Checked(result));
+        if happen.send(Happening { endpoint, replica, process, event }).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(rest).await;
+        rest = (rest * 2).min(interval);
+    }
+}

@@ -1,0 +1,128 @@
+//! `history` and `diff`: the versions of an endpoint, and what differs between two of them.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::place::Place;
+use super::table::Table;
+use super::{CliError, block_on, failed, to_json};
+use crate::ledger::Ledger;
+use crate::rollout::{Phase, Record};
+use crate::spec::{CloudName, EndpointName, VersionNumber};
+use crate::version::{Change, VersionRecord, diff};
+
+/// Whose versions to list.
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// Name of the endpoint
+    endpoint: EndpointName,
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which versions to compare.
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// Name of the endpoint
+    endpoint: EndpointName,
+    /// The earlier version, such as v3
+    before: VersionNumber,
+    /// The later version, such as v4
+    after: VersionNumber,
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the history.
+#[derive(Debug, Serialize)]
+struct Line {
+    #[serde(flatten)]
+    version: VersionRecord,
+    /// `live`, `rolling in`, or nothing.
+    state: Option<&'static str>,
+}
+
+/// Lists the versions of an endpoint, newest first.
+pub fn history(arguments: &HistoryArguments) -> Result<String, CliError> {
+    let lines = block_on(read_history(arguments))??;
+    if arguments.json {
+        return to_json(&lines);
+    }
+    let mut table = Table::new(["VERSION", "STATE", "CREATED", "BY", "COMMENT", "CHANGES"]);
+    for line in &lines {
+        let version = &line.version;
+        let changes: Vec<String> = version.changes.iter().map(|change| change.path.clone()).collect();
+        table.row([
+            version.number.to_string(),
+            line.state.unwrap_or_default().to_owned(),
+            version.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+            version.created_by.clone(),
+            version.comment.clone().unwrap_or_default(),
+            changes.join(", "),
+        ]);
+    }
+    Ok(table.to_string())
+}
+
+/// Shows what differs between two versions.
+pub fn compare(arguments: &DiffArguments) -> Result<String, CliError> {
+    let DiffArguments { endpoint, before, after, .. } = arguments;
+    let ledger = arguments.place.ledger()?;
+    let changes = block_on(async {
+        let before = find(&ledger, endpoint, *before).await?;
+        let after = find(&ledger, endpoint, *after).await?;
+        Ok::<_, CliError>(diff((&before.spec, &before.pins), (&after.spec, &after.pins)))
+    })??;
+    if arguments.json {
+        return to_json(&changes);
+    }
+    if changes.is_empty() {
+        return Ok(format!("{before} and {after} of {endpoint} are the same"));
+    }
+    Ok(changes.iter().map(Change::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+async fn read_history(arguments: &HistoryArguments) -> Result<Vec<Line>, CliError> {
+    let ledger = arguments.place.ledger()?;
+    let endpoint = &arguments.endpoint;
+    let numbers = ledger.version_numbers(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    if numbers.is_empty() {
+        let message = format!("endpoint `{endpoint}` has no versions in the ledger at {}", ledger.url());
+        return Err(CliError::Input(message));
+    }
+    let rollout = ledger.current_rollout(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let record = rollout.map(|(_, entry)| entry.record);
+    let mut lines = Vec::new();
+    for number in numbers.into_iter().rev() {
+        let version = find(&ledger, endpoint, number).await?;
+        lines.push(Line { version, state: state_of(record.as_ref(), number) });
+    }
+    Ok(lines)
+}
+
+async fn find(
+    ledger: &Ledger,
+    endpoint: &EndpointName,
+    number: VersionNumber,
+) -> Result<VersionRecord, CliError> {
+    let found = ledger.version(CloudName::Local, endpoint, number).await.map_err(|error| failed(&error))?;
+    found.ok_or_else(|| CliError::Input(format!("endpoint `{endpoint}` has no {number} in the ledger")))
+}
+
+/// What the newest rollout made of a version.
+fn state_of(record: Option<&Record>, number: VersionNumber) -> Option<&'static str> {
+    let record = record?;
+    let from = record.from.map(|side| side.version);
+    match record.phase {
+        Phase::Succeeded => (record.to.version == number).then_some("live"),
+        _ if from == Some(number) => Some("live"),
+        phase if !phase.is_terminal() && record.to.version == number => Some("rolling in"),
+        _ => None,
+    }
+}

@@ -1,0 +1,201 @@
+//! What a rollout means for Terraform: state that tells what serves, and a message that says what to do.
+
+use super::diagnostics::{Diagnostics, Report as _};
+use super::endpoint::COMPUTED;
+use super::resource::ApplyOutcome;
+use super::value::{Path, Value};
+use crate::cloud::Chain;
+use crate::engine::{EndpointView, EngineError, Report, Target};
+use crate::rollout::{Phase, Record};
+use crate::spec::{CloudName, EndpointName};
+
+/// Fills the computed attributes, and the version that really serves.
+pub(super) fn fill(state: &mut Value, cloud: CloudName, endpoint: &EndpointName, view: &EndpointView) {
+    state.set_attribute("id", format!("{cloud}/{endpoint}"));
+    if let Some(live) = view.live_version {
+        state.set_attribute("version", live.0);
+    }
+    fill_computed(state, view);
+    if state.attribute("rollout_plan").is_null() {
+        state.set_attribute("rollout_plan", Value::List(Vec::new()));
+    }
+}
+
+fn fill_computed(state: &mut Value, view: &EndpointView) {
+    state.set_attribute("url", view.url.as_str());
+    state.set_attribute("live_version", view.live_version.map(|version| version.0));
+    state.set_attribute("previous_version", view.previous_version.map(|version| version.0));
+    state.set_attribute("status", view.status.as_str());
+    let rollout = view.rollout.as_ref().map(|rollout| {
+        Value::object([
+            ("revision", Value::from(rollout.revision)),
+            ("from", rollout.from.into()),
+            ("to", rollout.to.into()),
+            ("status", rollout.status.as_str().into()),
+            ("reason", rollout.reason.clone().into()),
+            ("started_at", rollout.started_at.as_str().into()),
+            ("ended_at", rollout.ended_at.clone().into()),
+        ])
+    });
+    state.set_attribute("rollout", rollout);
+}
+
+/// The state after a create. None when nothing is left to keep: the caller removes what was started.
+pub(super) fn after_create(
+    target: &Target,
+    ran: Result<Report, EngineError>,
+    view: Option<&EndpointView>,
+    mut planned: Value,
+    diagnostics: &mut Diagnostics,
+) -> ApplyOutcome {
+    let name = &target.endpoint;
+    let version = target.version.number;
+    let record = match ran {
+        Ok(report) => report.record,
+        Err(error) => {
+            let summary = format!("Endpoint `{name}` was not created");
+            diagnostics.error_at(&Path::root(), summary, failed_to_run(&error, None));
+            return ApplyOutcome::none();
+        }
+    };
+    if let Some(view) = view {
+        fill_computed(&mut planned, view);
+    }
+    match record.phase {
+        Phase::Succeeded => ApplyOutcome::state(planned),
+        Phase::Interrupted => {
+            // An error would mark the endpoint as broken, and the next apply would destroy what was started.
+            let detail =
+                "The apply was stopped. What was started keeps running; the next apply goes on from there.";
+            diagnostics.warning_at(&Path::root(), format!("Endpoint `{name}` is not complete"), detail);
+            ApplyOutcome::state(planned)
+        }
+        _ => {
+            let summary = format!("Endpoint `{name}` was not created: {version} does not serve");
+            let detail = format!(
+                "{}.\n\nNothing was kept. Repair the version and apply again.",
+                capitalised(&reason(&record))
+            );
+            diagnostics.error_at(&Path::root(), summary, detail);
+            ApplyOutcome::none()
+        }
+    }
+}
+
+/// The state after an update: what was planned if it succeeded, else the prior one with what serves now.
+pub(super) fn after_update(
+    target: &Target,
+    ran: &Result<Report, EngineError>,
+    view: Option<&EndpointView>,
+    prior: Value,
+    mut planned: Value,
+    diagnostics: &mut Diagnostics,
+) -> ApplyOutcome {
+    let name = &target.endpoint;
+    let version = target.version.number;
+    if let (Ok(report), Some(view)) = (ran, view)
+        && report.record.phase == Phase::Succeeded
+    {
+        for attribute in COMPUTED.into_iter().filter(|name| *name != "status" && *name != "rollout_plan") {
+            let known = planned.attribute(attribute).is_wholly_known();
+            if !known {
+                let mut seen = planned.clone();
+                fill_computed(&mut seen, view);
+                planned.set_attribute(attribute, seen.attribute(attribute).clone());
+            }
+        }
+        return ApplyOutcome::state(planned);
+    }
+    let (summary, detail) = match ran {
+        Ok(report) => told(target, &report.record, view),
+        Err(error) => (format!("Endpoint `{name}` was not updated to {version}"), failed_to_run(error, view)),
+    };
+    diagnostics.error_at(&Path::root(), summary, detail);
+    let mut state = prior;
+    if let Some(view) = view {
+        if let Some(live) = view.live_version {
+            state.set_attribute("version", live.0);
+        }
+        fill_computed(&mut state, view);
+    }
+    ApplyOutcome::state(state)
+}
+
+fn told(target: &Target, record: &Record, view: Option<&EndpointView>) -> (String, String) {
+    let name = &target.endpoint;
+    let version = target.version.number;
+    let serving = serves(view);
+    let revision = record.revision;
+    let why = capitalised(&reason(record));
+    match record.phase {
+        Phase::RolledBack => (
+            format!("Endpoint `{name}` was not updated to {version}: rolled back"),
+            format!(
+                "{why}.\n\n{serving} Rollout {revision} was rolled back and changed nothing that lasts. Repair the \
+                 version and apply again; the next plan shows the same change."
+            ),
+        ),
+        Phase::Interrupted => (
+            format!("The rollout of {version} on endpoint `{name}` was interrupted"),
+            format!(
+                "The apply was stopped, and nothing was changed after that. {serving} Rollout {revision} stands where \
+                 it is: the next apply goes on from there, or goes back if the configuration does."
+            ),
+        ),
+        Phase::Frozen => (
+            format!("The rollout of {version} on endpoint `{name}` failed and stands still"),
+            format!(
+                "{why}.\n\n{serving} The policy has rollback.auto = false: everything that is ready was kept. Repair the \
+                 version, or set `version` back, and apply again."
+            ),
+        ),
+        Phase::RollbackFailed => (
+            format!("The rollout of {version} on endpoint `{name}` failed, and so did going back"),
+            format!(
+                "{why}.\n\n{serving} Everything that is ready was kept. Look at the replicas with `sluice status {name}`, \
+                 repair the cause and apply again."
+            ),
+        ),
+        _ => (
+            format!("Endpoint `{name}` does not serve {version} with all its replicas"),
+            format!("{why}.\n\n{serving} Repair the cause and apply again."),
+        ),
+    }
+}
+
+fn failed_to_run(error: &EngineError, view: Option<&EndpointView>) -> String {
+    let what = capitalised(&Chain(error).to_string());
+    let next = match error {
+        EngineError::Held { .. } => "Wait for it to end, or stop it, and apply again.",
+        EngineError::NotStartable { .. } => "Bring the artifact back, or plan another version.",
+        _ => "Repair the cause and apply again: what was begun is taken up from where it stands.",
+    };
+    match view {
+        Some(_) => format!("{what}.\n\n{} {next}", serves(view)),
+        None => format!("{what}.\n\n{next}"),
+    }
+}
+
+/// One sentence on what serves now.
+fn serves(view: Option<&EndpointView>) -> String {
+    let Some(view) = view else { return "What serves now could not be read.".to_owned() };
+    let Some(live) = view.live_version else { return "Nothing serves at the moment.".to_owned() };
+    let ready = view.fleet.ready_of(live);
+    let others = view.fleet.ready() - ready;
+    let others = if others > 0 { format!(", and {others} of other versions") } else { String::new() };
+    let replicas = if ready == 1 { "replica" } else { "replicas" };
+    format!("{live} still serves with {ready} ready {replicas}{others} at {}.", view.url)
+}
+
+fn reason(record: &Record) -> String {
+    match &record.failure {
+        Some(failure) => failure.reason.clone(),
+        None => format!("the rollout ended as {}", record.phase.as_str()),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let text = text.trim_end_matches('.');
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,217 @@
+//! The `provider "sluice"` block: which cloud, which ledger, and how to reach them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+
+use super::decode::decode;
+use super::deployment_policy::DeploymentPolicyResource;
+use super::diagnostics::{Diagnostics, Report};
+use super::endpoint::EndpointResource;
+use super::endpoint_version::EndpointVersionResource;
+use super::resource::{ManagedResource, Provider};
+use super::schema::{ResourceSchema, SchemaError};
+use super::value::{Path, Value};
+use crate::agent::locations::Locations;
+use crate::clock::SystemClock;
+use crate::cloud::local::{LocalCloud, LocalSettings};
+use crate::cloud::{Chain, Cloud};
+use crate::engine::{Engine, this_process};
+use crate::ledger::{Ledger, address};
+use crate::spec::{CloudName, PinnedVersion, VersionId};
+
+/// Time between two looks at a fleet while a rollout runs on the local cloud.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Manages GPU inference endpoints, the immutable versions that they serve, and the policies by which one version
+/// replaces another.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct ProviderConfig {
+    /// The cloud of resources that name none. `local` by default: replica processes on this machine.
+    #[schemars(with = "Option<String>", extend("enum" = ["local"]))]
+    cloud: Option<CloudName>,
+    /// Where versions and rollouts are recorded: `file:///path`. By default the folder `ledger` in the local cloud's
+    /// data folder. Also read from `SLUICE_LEDGER`.
+    ledger: Option<String>,
+    /// How to reach the local cloud.
+    local: Option<LocalConfig>,
+}
+
+/// How to reach the local cloud.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct LocalConfig {
+    /// Folder of the agent's store, models and logs. By default `SLUICE_DATA_DIR`, else `sluice` in the user's data
+    /// folder.
+    data_dir: Option<String>,
+    /// Path of the agent's socket. By default `agent.sock` in the data folder.
+    socket: Option<String>,
+    /// Address of an agent that listens on TCP: `HOST:PORT`. Needs `token`.
+    address: Option<String>,
+    /// Token of an agent that listens on TCP. Also read from `SLUICE_AGENT_TOKEN`.
+    #[schemars(extend("x-terraform" = { "sensitive": true }))]
+    token: Option<String>,
+    /// Starts the agent when it is not running. `true` by default; not for an agent at an `address`.
+    autostart: Option<bool>,
+    /// Device slots of an agent that is started. By default the devices found on the machine.
+    #[schemars(range(min = 1, max = 1024))]
+    device_slots: Option<u32>,
+    /// Device type of an agent that is started.
+    device_type: Option<String>,
+}
+
+/// What is behind all resources: the configuration, connections made when first needed, and the versions planned by
+/// this process.
+#[derive(Debug, Default)]
+pub struct Connections {
+    settings: RwLock<Settings>,
+    engine: OnceCell<Engine>,
+    planned: Mutex<BTreeMap<VersionId, PinnedVersion>>,
+}
+
+#[derive(Debug, Default)]
+struct Settings {
+    config: ProviderConfig,
+    /// Some of the configuration is not known yet: nothing can be asked while planning.
+    incomplete: bool,
+}
+
+impl Connections {
+    /// The cloud of resources that name none.
+    pub fn default_cloud(&self) -> CloudName {
+        self.settings().config.cloud.unwrap_or_default()
+    }
+
+    /// Whether the configuration is complete enough to ask anything.
+    pub fn is_complete(&self) -> bool {
+        !self.settings().incomplete
+    }
+
+    /// The engine for a cloud; connects when first asked. What is wrong is reported.
+    pub async fn engine(&self, _cloud: CloudName, diagnostics: &mut Diagnostics) -> Option<Engine> {
+        match self.engine.get_or_try_init(async || self.connect()).await {
+            Ok(engine) => Some(engine.clone()),
+            Err((summary, detail)) => {
+                diagnostics.error_at(&Path::root(), summary, detail);
+                None
+            }
+        }
+    }
+
+    /// Notes a version that this process has planned: an endpoint planned after it can preview its rollout.
+    pub fn note_planned(&self, id: VersionId, version: PinnedVersion) {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).insert(id, version);
+    }
+
+    /// A version that this process has planned.
+    pub fn planned(&self, id: &VersionId) -> Option<PinnedVersion> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn connect(&self) -> Result<Engine, (String, String)> {
+        let config = self.settings().config.clone();
+        let (local, data_dir) = local_settings(config.local.unwrap_or_default())?;
+        let url = address(config.ledger, &data_dir);
+        let cloud = LocalCloud::connect(local)
+            .map_err(|error| ("The local cloud cannot be used".to_owned(), Chain(&error).to_string()))?;
+        let ledger = Ledger::open(&url)
+            .map_err(|error| ("The ledger cannot be opened".to_owned(), Chain(&error).to_string()))?;
+        let cloud: Arc<dyn Cloud> = Arc::new(cloud);
+        Ok(Engine { cloud, ledger, clock: Arc::new(SystemClock), holder: this_process(), poll: POLL })
+    }
+
+    fn settings(&self) -> std::sync::RwLockReadGuard<'_, Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn local_settings(config: LocalConfig) -> Result<(LocalSettings, PathBuf), (String, String)> {
+    let unusable = |detail: String| ("The local cloud cannot be used".to_owned(), detail);
+    let program = std::env::current_exe()
+        .map_err(|error| unusable(format!("The provider cannot find its own program: {error}.")))?;
+    let socket = config.socket.map(PathBuf::from);
+    let locations = Locations::new(config.data_dir.map(PathBuf::from), socket.clone())
+        .map_err(|error| unusable(Chain(&error).to_string()))?;
+    let settings = LocalSettings {
+        socket,
+        autostart: config.autostart.unwrap_or(config.address.is_none()),
+        token: config.token.or_else(|| std::env::var("SLUICE_AGENT_TOKEN").ok()),
+        address: config.address,
+        data_dir: Some(locations.data_dir.clone()),
+        device_slots: config.device_slots,
+        device_type: config.device_type,
+        program,
+    };
+    Ok((settings, locations.data_dir))
+}
+
+/// The provider.
+pub struct SluiceProvider {
+    schema: ResourceSchema,
+    connections: Arc<Connections>,
+    resources: Vec<Arc<dyn ManagedResource>>,
+}
+
+impl SluiceProvider {
+    /// The provider, not yet configured.
+    ///
+    /// # Errors
+    /// A type cannot be turned into a schema: a mistake in the program, which a test finds.
+    pub fn new() -> Result<Self, SchemaError> {
+        let connections = Arc::<Connections>::default();
+        Ok(Self {
+            schema: ResourceSchema::from_type::<ProviderConfig>(0)?,
+            resources: vec![
+                Arc::new(EndpointResource::new(connections.clone())?),
+                Arc::new(EndpointVersionResource::new(connections.clone())?),
+                Arc::new(DeploymentPolicyResource::new(connections.clone())?),
+            ],
+            connections,
+        })
+    }
+}
+
+#[async_trait]
+impl Provider for SluiceProvider {
+    fn schema(&self) -> &ResourceSchema {
+        &self.schema
+    }
+
+    async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
+        let local = config.attribute("local");
+        let set = |name: &str| !local.attribute(name).is_null();
+        let known = |name: &str| local.attribute(name).is_wholly_known();
+        if set("address") && known("token") && !set("token") && std::env::var("SLUICE_AGENT_TOKEN").is_err() {
+            diagnostics.error_at(
+                &Path::from("local.address"),
+                "Missing token",
+                "An agent that listens on TCP needs `token`, or SLUICE_AGENT_TOKEN in the environment.",
+            );
+        }
+        if set("address") && local.attribute("autostart").as_bool() == Some(true) {
+            diagnostics.error_at(
+                &Path::from("local.autostart"),
+                "Conflicting settings",
+                "An agent at an `address` cannot be started from here: remove `autostart` or `address`.",
+            );
+        }
+    }
+
+    async fn configure(&self, config: &Value, _terraform_version: &str, diagnostics: &mut Diagnostics) {
+        let decoded: Option<ProviderConfig> = decode(config, &Path::root(), diagnostics);
+        let mut settings = self.connections.settings.write().unwrap_or_else(PoisonError::into_inner);
+        settings.incomplete = !config.is_wholly_known();
+        settings.config = decoded.unwrap_or_default();
+    }
+
+    fn resources(&self) -> Vec<Arc<dyn ManagedResource>> {
+        self.resources.clone()
+    }
+}

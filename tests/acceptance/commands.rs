@@ -1,0 +1,92 @@
+//! A word to a rollout from another terminal: pause, resume, abort; and what the journal proves afterwards.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use super::patience::eventually;
+use super::programs::{PROVIDER, models};
+use super::terraform::Running;
+use super::watch::LimitsWatcher;
+use super::world::World;
+use sluice::rollout::Phase;
+use sluice::spec::{CloudName, EndpointName};
+
+/// Longest time for an apply to end after a word.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn say(world: &World, arguments: &[&str]) -> Output {
+    Command::new(PROVIDER).args(arguments).arg("--data-dir").arg(world.data_dir()).output().unwrap()
+}
+
+fn said(world: &World, arguments: &[&str]) -> String {
+    let output = say(world, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn phase(world: &World) -> Option<Phase> {
+    let chat = EndpointName::new("chat").unwrap();
+    let engine = world.engine();
+    let current = world.block_on(engine.ledger.current_rollout(CloudName::Local, &chat)).unwrap();
+    current.map(|(_, entry)| entry.record.phase)
+}
+
+/// An update in batches of one, under way, that waits for a word after the first batch.
+fn waiting_for_a_word() -> (World, LimitsWatcher, Running) {
+    let (world, config) = World::applied(|config| {
+        config.replicas(3).with("policy.batch", "{ size = 1, bake = \"200ms\", pause = \"first\" }")
+    });
+    world.write(&config.model(&models().technical));
+    let watcher = LimitsWatcher::start(&world, "chat", 4, 3);
+    let apply = world.start_terraform(&["apply", "-auto-approve"]);
+    eventually("the rollout waits after its first batch", || phase(&world) == Some(Phase::Paused));
+    (world, watcher, apply)
+}
+
+#[test]
+fn a_rollout_that_waits_after_its_first_batch_goes_on_when_told_to() {
+    let (world, watcher, apply) = waiting_for_a_word();
+    assert_eq!((world.ready_of(0), world.ready_of(1)), (3, 1));
+    assert!(said(&world, &["resume", "chat"]).contains("told rollout r2 of chat"));
+    apply.wait_for(DEADLINE).succeeded();
+    watcher.kept();
+    assert_eq!((world.ready_of(0), world.ready_of(1)), (0, 3));
+    world.plans_nothing();
+    assert!(said(&world, &["verify", "chat"]).contains("every limit was kept"));
+    let watched = said(&world, &["watch", "chat"]);
+    assert!(watched.contains("paused") && watched.contains("resumed by"), "{watched}");
+}
+
+#[test]
+fn a_rollout_that_is_aborted_goes_back_and_the_apply_says_who_did_it() {
+    let (world, watcher, apply) = waiting_for_a_word();
+    said(&world, &["abort", "chat"]);
+    apply.wait_for(DEADLINE).failed_with(&[
+        "rolled back",
+        "Aborted by",
+        "v0 still serves with 3 ready replicas",
+    ]);
+    watcher.kept();
+    assert_eq!((world.ready_of(0), world.ready_of(1)), (3, 0));
+    assert_eq!(world.chat()["version"], 0);
+    let watched = say(&world, &["watch", "chat"]);
+    assert!(!watched.status.success(), "a rollout that did not succeed is a failure for its watcher");
+    let idle = say(&world, &["pause", "chat"]);
+    assert_eq!(idle.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&idle.stderr).contains("no rollout of endpoint `chat` is under way"));
+}
+
+#[test]
+fn a_journal_that_was_tampered_with_proves_nothing() {
+    let (world, _) = World::applied(|config| config.replicas(1));
+    assert!(said(&world, &["verify", "chat", "r1"]).contains("the chain is whole"));
+    let folder = world.data_dir().join("ledger/local/chat/rollouts/000001");
+    let entry = folder.join("000001.json");
+    let text = std::fs::read_to_string(&entry).unwrap();
+    std::fs::write(&entry, text.replace("\"count\": 1", "\"count\": 2")).unwrap();
+    let verdict = say(&world, &["verify", "chat", "r1"]);
+    assert_eq!(verdict.status.code(), Some(1));
+    let findings = String::from_utf8_lossy(&verdict.stderr).into_owned();
+    assert!(findings.contains("entry 2: the entry before it was changed"), "{findings}");
+    assert!(findings.contains("entry 1: made again from the same grounds"), "{findings}");
+}

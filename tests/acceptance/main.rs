@@ -1,0 +1,30 @@
+//! The real `terraform` drives the real provider on its local cloud: an agent, a gateway and replica processes.
+//!
+//! Each test has a [`world::World`] of its own: folder, agent, ports, Terraform configuration. A world that is
+//! dropped ends all of its processes, and fails the test if some are left.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod config;
+mod load;
+mod patience;
+mod processes;
+mod programs;
+mod reading;
+mod terraform;
+mod watch;
+mod world;
+
+mod bad_places;
+mod bad_policies;
+mod bad_replicas;
+mod bad_versions;
+mod commands;
+mod drift;
+mod failure;
+mod import;
+mod interrupt;
+mod lifecycle;
+mod saved_plan;
+mod security;
+mod versions;

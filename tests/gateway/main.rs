@@ -1,0 +1,12 @@
+//! The gateway on real sockets: in-test replicas behind it, plain clients in front, the agent's client beside it.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod control;
+mod drain;
+mod fixture;
+mod refuse;
+mod retry;
+mod split;
+mod stream;
+mod tunnel;
