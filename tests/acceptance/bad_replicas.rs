@@ -52,7 +52,7 @@ fn replicas_that_find_no_device_slots_are_told_and_the_prior_version_goes_on_ser
         world.write(&config.clone().with(attribute, expression));
         let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&[
             "rolled back",
-            "device slots",
+            "device slot",
             "v0 still serves with 2 ready replicas",
         ]);
         assert_eq!(output.errors(), 1, "{}", output.stderr);

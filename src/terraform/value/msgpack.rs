@@ -282,8 +282,8 @@ mod tests {
     #[test]
     fn an_error_says_where() {
         let mut bytes = encode(schema().root(), &with("l", vec![1, 2].into()));
-        let position = bytes.windows(3).position(|w| w == [0x92, 1, 2]).unwrap();
-        bytes[position + 2] = 0xc3;
+        let position = bytes.windows(5).position(|w| w == *b"\x92\xa11\xa12").unwrap();
+        bytes[position + 3] = 0xc3;
         assert_eq!(decode(schema().root(), &bytes).unwrap_err().at.to_string(), "l[1]");
     }
 
