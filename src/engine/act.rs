@@ -1,6 +1,9 @@
 //! Carries out the actions of one decision. Chooses nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::cloud::{CloudError, Drive, FleetCloud, Retry};
 use crate::ledger::ActionResult;
@@ -18,6 +21,7 @@ pub(super) struct Orders<'a> {
     pub revision: RolloutRevision,
     pub fence: u64,
     pub drain: &'a Drain,
+    pub stop: &'a CancellationToken,
 }
 
 /// What became of a decision's actions.
@@ -29,30 +33,37 @@ pub(super) struct Carried {
     pub refused: Option<CloudError>,
 }
 
+/// One call to the cloud.
+enum Call<'a> {
+    Start(ReplicaId, VersionNumber),
+    Stop(&'a ReplicaId),
+    Weights(Option<&'a BTreeMap<VersionNumber, u32>>),
+}
+
 impl Engine {
+    /// Makes the calls, one after the other. Once it is told to stop, or refused, it makes no further one: any part of
+    /// a decision is safe.
     pub(super) async fn carry_out(&self, orders: &Orders<'_>, actions: &[Action]) -> Carried {
         let Drive::Fleet(cloud) = self.cloud.drive();
         let mut carried = Carried::default();
-        for action in actions {
-            match action {
-                Action::Start { version, count, first_ordinal } => {
-                    for ordinal in *first_ordinal..first_ordinal + count {
-                        let id = ReplicaId::of_rollout(orders.endpoint, orders.revision, ordinal);
-                        let started = start(cloud, orders, &id, *version).await;
-                        carried.note(Some(id), started);
-                    }
-                }
-                Action::Stop { replica } => {
-                    let stopped = stop(cloud, orders, replica).await;
-                    carried.note(Some(replica.clone()), stopped);
-                }
-                Action::Weights { weights } => {
-                    let set = cloud.set_weights(orders.endpoint, weights.as_ref(), orders.fence).await;
-                    carried.note(None, set);
-                }
+        for call in actions.iter().flat_map(|action| calls(orders, action)) {
+            if orders.stop.is_cancelled() || carried.refused.is_some() {
+                break;
             }
+            let result = make(cloud, orders, &call).await;
+            carried.note(call.replica().cloned(), result);
         }
         carried
+    }
+}
+
+impl Call<'_> {
+    fn replica(&self) -> Option<&ReplicaId> {
+        match self {
+            Self::Start(id, _) => Some(id),
+            Self::Stop(id) => Some(id),
+            Self::Weights(_) => None,
+        }
     }
 }
 
@@ -68,30 +79,34 @@ impl Carried {
     }
 }
 
-async fn start(
-    cloud: &dyn FleetCloud,
-    orders: &Orders<'_>,
-    id: &ReplicaId,
-    version: VersionNumber,
-) -> Result<(), CloudError> {
-    let mut attempt = 1;
-    loop {
-        let result = cloud.start_replica(orders.endpoint, id, version, orders.fence).await;
-        match result {
-            Err(error) if attempt < ATTEMPTS_MAX && error.retry != Retry::Never => pause(attempt).await,
-            result => return result,
+fn calls<'a>(orders: &Orders<'_>, action: &'a Action) -> Vec<Call<'a>> {
+    match action {
+        Action::Start { version, count, first_ordinal } => {
+            let id = |ordinal| ReplicaId::of_rollout(orders.endpoint, orders.revision, ordinal);
+            let ordinals = *first_ordinal..first_ordinal + count;
+            ordinals.map(|ordinal| Call::Start(id(ordinal), *version)).collect()
         }
-        attempt += 1;
+        Action::Stop { replica } => vec![Call::Stop(replica)],
+        Action::Weights { weights } => vec![Call::Weights(weights.as_ref())],
     }
 }
 
-async fn stop(cloud: &dyn FleetCloud, orders: &Orders<'_>, id: &ReplicaId) -> Result<(), CloudError> {
+async fn make(cloud: &dyn FleetCloud, orders: &Orders<'_>, call: &Call<'_>) -> Result<(), CloudError> {
+    let Orders { endpoint, fence, drain, .. } = *orders;
     let mut attempt = 1;
     loop {
-        let result = cloud.stop_replica(orders.endpoint, id, orders.drain, orders.fence).await;
-        match result {
-            Err(error) if attempt < ATTEMPTS_MAX && error.retry != Retry::Never => pause(attempt).await,
-            result => return result,
+        let result = match call {
+            Call::Start(id, version) => cloud.start_replica(endpoint, id, *version, fence).await,
+            Call::Stop(id) => cloud.stop_replica(endpoint, id, drain, fence).await,
+            Call::Weights(weights) => cloud.set_weights(endpoint, *weights, fence).await,
+        };
+        let Err(error) = result else { return Ok(()) };
+        if attempt == ATTEMPTS_MAX || error.retry == Retry::Never {
+            return Err(error);
+        }
+        pause(attempt).await;
+        if orders.stop.is_cancelled() {
+            return Err(error);
         }
         attempt += 1;
     }

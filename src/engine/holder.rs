@@ -6,8 +6,9 @@ use crate::ledger::Holder;
 pub fn this_process() -> Holder {
     let pid = std::process::id();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let user =
-        std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "someone".into());
+    let user = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| format!("uid-{}", rustix::process::getuid().as_raw()));
     Holder {
         name: format!("{user}@{host}"),
         machine: machine_id().unwrap_or(host),

@@ -9,7 +9,7 @@ use super::view::live_version;
 use super::{Engine, EngineError, LEASE};
 use crate::fleet::Fleet;
 use crate::ledger::{Entry, EntryKind, Journal, Lease};
-use crate::rollout::{Phase, Record, Side};
+use crate::rollout::{BatchProgress, Phase, Record, Side};
 use crate::spec::{EndpointName, RolloutRevision, VersionNumber};
 
 /// Fences leave room for this many changes of holder within one rollout.
@@ -94,6 +94,9 @@ impl Engine {
         let now = self.clock.now();
         let mut record = Record::new(revision, from, to, target.policy.clone(), now);
         record.policy_name.clone_from(&target.policy_name);
+        if let Some(last) = last {
+            record = record.after(&last.record, now);
+        }
         let fence = revision.0 * FENCES_PER_ROLLOUT;
         let mut journal = Journal::new(self.ledger.clone(), self.cloud.name(), endpoint.clone(), revision);
         journal.append(self.entry(EntryKind::Opened, record.clone(), fence, now)).await?;
@@ -139,6 +142,10 @@ impl Engine {
         let now = self.clock.now();
         let fence = entry.lease.fence + 1;
         let mut record = entry.record.resumed(now);
+        if record.policy.batch != target.policy.batch {
+            // Batches of another size are other batches.
+            record.batch = BatchProgress::default();
+        }
         record.policy = target.policy.clone();
         record.policy_name.clone_from(&target.policy_name);
         if record.phase == Phase::Interrupted {

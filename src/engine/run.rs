@@ -10,8 +10,11 @@ use super::act::Orders;
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
+use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
-use crate::rollout::{Accounting, Decision, FailureClass, Input, Phase, Record, fail, obey, step};
+use crate::rollout::{
+    Accounting, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail, obey, step,
+};
 use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
 
 /// What an endpoint should serve, and how to get there.
@@ -43,6 +46,10 @@ struct Run<'a> {
     opened: Opened,
     results: Vec<ActionResult>,
     recorded_at: Instant,
+    /// When the endpoint was last seen.
+    seen_at: Instant,
+    /// The time of what was seen then, by the cloud's clock.
+    observed_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -56,7 +63,15 @@ impl Engine {
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
         self.cloud.publish_version(&target.endpoint, &target.version).await?;
         let opened = self.open(target, stop).await?;
-        let mut run = Run { engine: self, target, opened, results: Vec::new(), recorded_at: Instant::now() };
+        let mut run = Run {
+            engine: self,
+            target,
+            opened,
+            results: Vec::new(),
+            recorded_at: Instant::now(),
+            seen_at: Instant::now(),
+            observed_at: None,
+        };
         if let Err(error) = run.preflight().await {
             run.give_up(&error).await?;
             return Err(error);
@@ -66,11 +81,15 @@ impl Engine {
 }
 
 impl Run<'_> {
-    /// Both versions must be startable before anything is touched: the target, and the one to go back to.
+    /// What lies ahead must be possible before anything is touched: the target, and the way back to the version that
+    /// serves. On the way back the target is not needed any more.
     async fn preflight(&self) -> Result<(), EngineError> {
         let record = &self.opened.record;
-        let back = record.from.filter(|_| record.policy.rollback.auto).map(|side| side.version);
-        for number in [Some(record.to.version), back].into_iter().flatten() {
+        let ahead = Some(record.to).filter(|_| !record.is_rolling_back());
+        let back = record.from.filter(|_| record.policy.rollback.auto || record.is_rolling_back());
+        let Record { policy, .. } = record;
+        for Side { version: number, replicas } in [ahead, back].into_iter().flatten() {
+            Limits::resolve(replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)?;
             let endpoint = &self.target.endpoint;
             let checked = self.engine.cloud.check_startable(endpoint, number).await;
             checked.map_err(|source| EngineError::NotStartable {
@@ -82,9 +101,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends a rollout that never began to act. One that was resumed stays open for another try.
+    /// Ends a rollout that never began to act. One that may have acted stays open for another try.
     async fn give_up(&mut self, error: &EngineError) -> Result<(), EngineError> {
-        if self.opened.record.starts > 0 {
+        if self.opened.record.phase != Phase::Planned {
             return self.interrupt().await;
         }
         let now = self.engine.clock.now();
@@ -109,9 +128,12 @@ impl Run<'_> {
             self.obey_commands().await?;
             let Some(observed) = self.look(stop).await? else { continue };
             let seen = self.seen(&observed);
+            let decided_at = seen.now;
             let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(decision, seen).await?;
+            let acted = self.follow(decision, seen, stop).await?;
+            // Calls take time: the last of them may show that much later.
+            self.opened.record.date_orders(decided_at, self.engine.clock.now());
             if self.opened.record.phase.is_terminal() {
                 // Read back after the last entry: the report tells what is, not what was decided upon.
                 let observed = self.observe().await.unwrap_or(observed);
@@ -145,15 +167,17 @@ impl Run<'_> {
     /// Observes; while the cloud cannot be reached nothing is done but waiting, until a deadline passes.
     async fn look(&mut self, stop: &CancellationToken) -> Result<Option<ObservedEndpoint>, EngineError> {
         match self.observe().await {
-            Ok(observed) => Ok(Some(observed)),
+            Ok(observed) if self.is_news(&observed.fleet) => Ok(Some(observed)),
+            Ok(_) => {
+                self.stay(stop).await?;
+                Ok(None)
+            }
             Err(EngineError::Cloud(error)) if error.retry != Retry::Never => {
-                let blind_for = self.engine.clock.now().duration_since(self.opened.record.progress.at);
-                if blind_for.unsigned_abs() > self.opened.record.policy.progress_deadline.as_duration() {
+                if self.seen_at.elapsed() > self.opened.record.policy.progress_deadline.as_duration() {
                     self.interrupt().await?;
                     return Err(error.into());
                 }
-                self.renew_lease().await?;
-                self.wait(None, stop).await;
+                self.stay(stop).await?;
                 Ok(None)
             }
             Err(error) => {
@@ -161,6 +185,25 @@ impl Run<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// Takes note of a look. One that is older than the last is no news: what it shows has changed since. Only a clock
+    /// that was set back looks like that for long.
+    fn is_news(&mut self, fleet: &Fleet) -> bool {
+        let last = self.observed_at.unwrap_or(Timestamp::MIN);
+        if fleet.observed_at < last && self.seen_at.elapsed() < VISIBILITY_MAX.as_duration() {
+            return false;
+        }
+        self.observed_at = Some(fleet.observed_at);
+        self.seen_at = Instant::now();
+        true
+    }
+
+    /// Changes nothing and lets time pass.
+    async fn stay(&mut self, stop: &CancellationToken) -> Result<(), EngineError> {
+        self.renew_lease().await?;
+        self.wait(None, stop).await;
+        Ok(())
     }
 
     async fn observe(&self) -> Result<ObservedEndpoint, EngineError> {
@@ -188,7 +231,12 @@ impl Run<'_> {
     }
 
     /// Records a decision and carries it out. Says whether there was anything to carry out.
-    async fn follow(&mut self, decision: Decision, seen: Seen) -> Result<bool, EngineError> {
+    async fn follow(
+        &mut self,
+        decision: Decision,
+        seen: Seen,
+        stop: &CancellationToken,
+    ) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
             || decision.record.phase != before.phase
@@ -206,17 +254,18 @@ impl Run<'_> {
             revision: self.opened.record.revision,
             fence: self.opened.fence,
             drain: &self.opened.record.policy.drain,
+            stop,
         };
         let carried = self.engine.carry_out(&orders, &decision.actions).await;
         self.results.extend(carried.results);
         if let Some(refused) = carried.refused {
-            self.refuse(refused)?;
+            self.refuse(refused).await?;
         }
         Ok(!decision.actions.is_empty())
     }
 
     /// The cloud will not do what the rollout needs: turn back, unless somebody else has taken over.
-    fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
+    async fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
         if error.kind == CloudErrorKind::Fenced {
             return Err(error.into());
         }
@@ -225,6 +274,7 @@ impl Run<'_> {
         fail(&mut self.opened.record, FailureClass::Refused, error.chain(), now, &mut reasons);
         if self.opened.record.phase.is_terminal() {
             self.opened.record.ended_at = Some(now);
+            self.record(EntryKind::Ended, None).await?;
         }
         Ok(())
     }

@@ -129,9 +129,14 @@ impl Ledger {
         cloud: CloudName,
         endpoint: &EndpointName,
     ) -> Result<Option<(Journal, Entry)>, LedgerError> {
-        let revisions = self.rollout_revisions(cloud, endpoint).await?;
-        let Some(revision) = revisions.last() else { return Ok(None) };
-        self.rollout(cloud, endpoint, *revision).await
+        // A disk that was full, or a process that was killed, may have left a folder without the first entry: a
+        // rollout that was never opened. Its revision is free.
+        for revision in self.rollout_revisions(cloud, endpoint).await?.into_iter().rev() {
+            if let Some(found) = self.rollout(cloud, endpoint, revision).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Every rollout of an endpoint, in order.
@@ -266,5 +271,21 @@ mod tests {
         assert!(matches!(mine.append(entry()).await, Err(LedgerError::LeaseLost { .. })));
         let entries = theirs.entries().await.unwrap();
         assert_eq!(entries[1].0.previous.as_ref(), Some(&entries[0].1));
+    }
+
+    #[tokio::test]
+    async fn a_rollout_without_an_entry_was_never_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&format!("file://{}", folder.path().display())).unwrap();
+        let endpoint = EndpointName::new("chat").unwrap();
+        let rollouts = folder.path().join("local/chat/rollouts");
+        std::fs::create_dir_all(rollouts.join("000001")).unwrap();
+        assert!(ledger.current_rollout(CloudName::Local, &endpoint).await.unwrap().is_none());
+        let mut journal =
+            Journal::new(ledger.clone(), CloudName::Local, endpoint.clone(), RolloutRevision(1));
+        journal.append(entry()).await.unwrap();
+        std::fs::create_dir_all(rollouts.join("000002")).unwrap();
+        let (current, _) = ledger.current_rollout(CloudName::Local, &endpoint).await.unwrap().unwrap();
+        assert_eq!(current.revision(), RolloutRevision(1));
     }
 }

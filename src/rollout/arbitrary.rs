@@ -60,7 +60,7 @@ impl Situation {
         let bake = policy.batch.as_ref().map(|batch| batch.bake.as_duration()).unwrap_or_default();
         let spans =
             [bake, policy.min_ready.into(), policy.progress_deadline.into(), policy.rollback.deadline.into()];
-        spans.into_iter().sum::<Duration>() + Duration::from_secs(60)
+        spans.into_iter().sum::<Duration>() + Duration::from_mins(1)
     }
 }
 
@@ -138,7 +138,7 @@ fn replica() -> impl Strategy<Value = Replica> {
         version: VersionNumber(version),
         state,
         ready_since: state.is_ready().then(|| at(NOW - 40 - age)),
-        start_failures: if failures == 7 && !state.is_ready() { 1 } else { 0 },
+        start_failures: u32::from(failures == 7 && !state.is_ready()),
         reason: None,
     })
 }

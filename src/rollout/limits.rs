@@ -26,10 +26,10 @@ pub enum LimitsError {
     /// Both limits are written as zero.
     #[error("max_surge and max_unavailable are both 0: no replica could ever be replaced")]
     BothZero,
-    /// Both shares round to zero and there is just one replica.
+    /// There is just one replica and no room beside it.
     #[error(
-        "max_surge and max_unavailable both round to 0 for {desired} replica(s), and replacing the only one would \
-         leave none: set max_surge to 1, or consent with allow_downtime = true"
+        "max_surge is 0 for {desired} replica(s), and replacing the only one without room beside it would leave none: \
+         set max_surge to 1, or consent with allow_downtime = true"
     )]
     NeedsDowntime {
         /// Replicas wanted.
@@ -40,8 +40,8 @@ pub enum LimitsError {
 impl Limits {
     /// Resolves limits for `desired` replicas: surge rounds up, unavailability rounds down and ends at `desired`.
     ///
-    /// Shares that both round to zero become one unavailable replica, as in Kubernetes, but only if a replica
-    /// stays, or `allow_downtime` says that none has to.
+    /// Shares that both round to zero become one unavailable replica, as in Kubernetes. Without room for surge the only
+    /// replica can be replaced only if `allow_downtime` says that none has to stay.
     pub fn resolve(
         desired: u32,
         max_surge: CountOrPercent,
@@ -53,10 +53,10 @@ impl Limits {
         }
         let surge = max_surge.rounded_up(desired);
         let mut unavailable = max_unavailable.rounded_down(desired).min(desired);
+        if surge == 0 && desired == 1 && !allow_downtime {
+            return Err(LimitsError::NeedsDowntime { desired });
+        }
         if surge == 0 && unavailable == 0 && desired > 0 {
-            if desired == 1 && !allow_downtime {
-                return Err(LimitsError::NeedsDowntime { desired });
-            }
             unavailable = 1;
         }
         Ok(Self {
@@ -90,6 +90,8 @@ mod tests {
     fn limits_that_cannot_move_are_refused_or_widened() {
         assert_eq!(limits(4, "0", "0%"), Err(LimitsError::BothZero));
         assert_eq!(limits(3, "0", "20%"), Ok((0, 1, 2, 3)));
-        assert_eq!(limits(1, "0", "20%"), Err(LimitsError::NeedsDowntime { desired: 1 }));
+        for unavailable in ["20%", "1", "3"] {
+            assert_eq!(limits(1, "0", unavailable), Err(LimitsError::NeedsDowntime { desired: 1 }));
+        }
     }
 }

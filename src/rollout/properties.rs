@@ -210,10 +210,10 @@ proptest! {
     fn the_clouds_clock_does_not_matter(situation in situation(), skew in -60_i64..=60) {
         let decision = decide(&situation);
         let mut skewed = situation.clone();
-        let shift = |time: Timestamp| time.checked_add(jiff::SignedDuration::from_secs(skew)).unwrap();
-        skewed.fleet.observed_at = shift(skewed.fleet.observed_at);
-        for replica in &mut skewed.fleet.replicas {
-            replica.ready_since = replica.ready_since.map(shift);
+        let skew = jiff::SignedDuration::from_secs(skew);
+        skewed.fleet.observed_at = skewed.fleet.observed_at.checked_add(skew).unwrap();
+        for since in skewed.fleet.replicas.iter_mut().filter_map(|replica| replica.ready_since.as_mut()) {
+            *since = since.checked_add(skew).unwrap();
         }
         prop_assert_eq!(decide(&skewed), decision);
     }

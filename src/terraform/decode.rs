@@ -39,29 +39,32 @@ pub fn decode<T: DeserializeOwned>(value: &Value, below: &Path, diagnostics: &mu
     None
 }
 
-/// Reports problems of a typed intent: those that rest on something unknown are not certain and left out, and so are
-/// those at a place that has an error already.
+/// Reports problems of a typed intent. Left out are those that rest on something unknown, for they are not certain, and
+/// those that rest on a place that has an error already, for what was read there is not what was meant.
 pub fn report_problems(problems: Vec<Problem>, value: &Value, below: &Path, diagnostics: &mut Diagnostics) {
     let unknown = value.unknown_paths();
-    for problem in problems {
-        let path = convert(&problem.path);
-        let uncertain = std::iter::once(&problem.path)
-            .chain(&problem.related)
-            .map(|path| convert(path))
-            .any(|path| unknown.iter().any(|unknown| touches(unknown, &path)));
-        if uncertain {
-            continue;
-        }
-        let at = join(below, &path);
-        let known = super::diagnostics::diagnostic(&at, "", "").attribute;
-        if !diagnostics.errors.iter().any(|error| error.attribute == known) {
-            diagnostics.error_at(&at, problem.summary, problem.detail);
-        }
+    let certain: Vec<Problem> = problems
+        .into_iter()
+        .filter(|problem| {
+            let mut rests_on =
+                std::iter::once(&problem.path).chain(&problem.related).map(|path| convert(path));
+            !rests_on.any(|path| {
+                unknown.iter().any(|unknown| touches(unknown, &path))
+                    || diagnostics.has_error_at(&join(below, &path))
+            })
+        })
+        .collect();
+    for problem in certain {
+        diagnostics.error_at(&join(below, &convert(&problem.path)), problem.summary, problem.detail);
     }
 }
 
+/// Reports what cannot be read, unless a limit of the schema has said so already.
 fn report(below: &Path, path: &Path, error: &serde_json::Error, diagnostics: &mut Diagnostics) {
-    diagnostics.error_at(&join(below, path), "Invalid value", sentence(&error.to_string()));
+    let at = join(below, path);
+    if !diagnostics.has_error_at(&at) {
+        diagnostics.error_at(&at, "Invalid value", sentence(&error.to_string()));
+    }
 }
 
 fn sentence(text: &str) -> String {
@@ -142,12 +145,32 @@ mod tests {
     }
 
     #[test]
+    fn what_a_limit_has_refused_already_is_not_reported_again() {
+        let value = Value::object([("max_start_failures", Value::from(-1))]);
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.error_at(&Path::from("max_start_failures"), "Value not allowed", "");
+        let policy: Option<DeploymentPolicy> = decode(&value, &Path::root(), &mut diagnostics);
+        assert!(policy.is_some());
+        assert_eq!(diagnostics.errors.len(), 1);
+    }
+
+    #[test]
     fn a_list_with_an_unknown_element_cannot_be_judged_yet() {
         let words = Value::List(vec![Value::Unknown, "serve".into()]);
         let value = Value::object([("command", words)]);
         let mut diagnostics = Diagnostics::default();
         let container: Option<crate::spec::Container> = decode(&value, &Path::root(), &mut diagnostics);
         assert_eq!((container, diagnostics.errors), (None, Vec::new()));
+    }
+
+    #[test]
+    fn problems_that_rest_on_something_unreadable_are_left_out() {
+        let value = Value::object([("min_ready", Value::from("-1s")), ("progress_deadline", "10s".into())]);
+        let mut diagnostics = Diagnostics::default();
+        let policy: DeploymentPolicy = decode(&value, &Path::root(), &mut diagnostics).unwrap();
+        assert!(!policy.validate().is_empty());
+        report_problems(policy.validate(), &value, &Path::root(), &mut diagnostics);
+        assert_eq!(diagnostics.errors.len(), 1);
     }
 
     #[test]

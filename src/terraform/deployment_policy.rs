@@ -175,7 +175,10 @@ fn decode_name(value: &Value, diagnostics: &mut Diagnostics) -> Option<PolicyNam
     match PolicyName::new(value.attribute("name").as_str()?) {
         Ok(name) => Some(name),
         Err(error) => {
-            diagnostics.error_at(&Path::from("name"), "Invalid name", format!("{error}."));
+            let path = Path::from("name");
+            if !diagnostics.has_error_at(&path) {
+                diagnostics.error_at(&path, "Invalid name", format!("{error}."));
+            }
             None
         }
     }

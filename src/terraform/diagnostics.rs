@@ -40,6 +40,9 @@ pub trait Report {
 
     /// Whether there is an error among them.
     fn has_errors(&self) -> bool;
+
+    /// Whether there is an error about exactly this part.
+    fn has_error_at(&self, path: &Path) -> bool;
 }
 
 impl Report for Diagnostics {
@@ -63,6 +66,11 @@ impl Report for Diagnostics {
 
     fn has_errors(&self) -> bool {
         !self.errors.is_empty()
+    }
+
+    fn has_error_at(&self, path: &Path) -> bool {
+        let attribute = attribute_path(path);
+        self.errors.iter().any(|error| error.attribute == attribute)
     }
 }
 
@@ -92,14 +100,23 @@ pub(super) fn to_wire(diagnostics: Diagnostics, schema: Option<&ResourceSchema>)
             let typed = schema.map_or_else(|| path.clone(), |schema| schema.typed_path(&path));
             wire::Diagnostic {
                 severity: severity.into(),
+                detail: naming(&path, &diagnostic),
                 summary: diagnostic.summary.into_owned(),
-                detail: diagnostic.detail.into_owned(),
                 attribute: (!typed.steps().is_empty()).then(|| path_to_wire(&typed)),
             }
         }
     };
     let errors = diagnostics.errors.into_iter().map(convert(wire::Severity::Error));
     errors.chain(diagnostics.warnings.into_iter().map(convert(wire::Severity::Warning))).collect()
+}
+
+/// The detail, with the name of the part that it is about: Terraform shows the line of an attribute, but of what is
+/// nested in one just the resource.
+fn naming(path: &Path, diagnostic: &Diagnostic) -> String {
+    let Diagnostic { summary, detail, .. } = diagnostic;
+    let name = path.to_string();
+    let is_named = path.steps().len() < 2 || summary.contains(&name) || detail.contains(&name);
+    if is_named { detail.to_string() } else { format!("{name}: {detail}") }
 }
 
 /// The wire form of a path.
@@ -128,7 +145,7 @@ mod tests {
         let wire = to_wire(diagnostics, None);
         assert_eq!(wire[0].severity, i32::from(wire::Severity::Error));
         assert_eq!(wire[0].attribute.as_ref().unwrap().steps.len(), 2);
-        assert_eq!(wire[0].detail, "because");
+        assert_eq!(wire[0].detail, "a[2]: because");
         assert_eq!(wire[1].attribute, None);
     }
 }

@@ -241,8 +241,11 @@ impl ManagedResource for EndpointResource {
     }
 
     async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
-        if let Some(Err(error)) = config.attribute("name").as_str().map(EndpointName::new) {
-            diagnostics.error_at(&Path::from("name"), "Invalid name", format!("{error}."));
+        let path = Path::from("name");
+        if let Some(Err(error)) = config.attribute("name").as_str().map(EndpointName::new)
+            && !diagnostics.has_error_at(&path)
+        {
+            diagnostics.error_at(&path, "Invalid name", format!("{error}."));
         }
         let policy = config.attribute("policy");
         if policy.as_map().is_some() {

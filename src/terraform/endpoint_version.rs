@@ -262,17 +262,25 @@ impl ManagedResource for EndpointVersionResource {
     }
 
     async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
-        if let Some(Err(error)) = config.attribute("endpoint").as_str().map(EndpointName::new) {
-            diagnostics.error_at(&Path::from("endpoint"), "Invalid name", format!("{error}."));
+        let path = Path::from("endpoint");
+        if let Some(Err(error)) = config.attribute("endpoint").as_str().map(EndpointName::new)
+            && !diagnostics.has_error_at(&path)
+        {
+            diagnostics.error_at(&path, "Invalid name", format!("{error}."));
         }
         let rolls_back = config.attribute("rollback_to");
         if rolls_back.is_unknown() {
             return;
         }
         if !rolls_back.is_null() {
-            for name in SNAPSHOT.into_iter().filter(|name| !config.attribute(name).is_null()) {
-                let detail = "`rollback_to` brings back all settings of an earlier version: remove this one.";
-                diagnostics.error_at(&Path::from(name), "Conflicting settings", detail);
+            let set = SNAPSHOT.into_iter().filter(|name| !config.attribute(name).is_null());
+            let set: Vec<String> = set.map(|name| format!("`{name}`")).collect();
+            if !set.is_empty() {
+                let detail = format!(
+                    "`rollback_to` brings back all settings of an earlier version. Remove {}, or `rollback_to`.",
+                    set.join(", ")
+                );
+                diagnostics.error_at(&Path::from("rollback_to"), "Conflicting settings", detail);
             }
             return;
         }

@@ -18,8 +18,8 @@ fn policies_that_make_no_sense_are_refused_by_validate() {
     let world = World::new();
     let both_zero = "0\n  max_unavailable = 0";
     let cases: &[(&str, &str, &[&str])] = &[
-        ("policy.max_surge", "\"150%\"", &["percent", "100"]),
-        ("policy.max_unavailable", "\"101%\"", &["percent", "100"]),
+        ("policy.max_surge", "\"150%\"", &["is over 100%"]),
+        ("policy.max_unavailable", "\"101%\"", &["is over 100%"]),
         ("policy.max_surge", "-1", &["count", "percent"]),
         ("policy.max_unavailable", "-1", &["count", "percent"]),
         ("policy.max_surge", "1.5", &["count", "percent"]),
@@ -35,7 +35,7 @@ fn policies_that_make_no_sense_are_refused_by_validate() {
         ("policy.name", "\"Quick Policy\"", &["is not a valid name", "lowercase letters"]),
         ("policy.name", "\"\"", &["name"]),
         ("endpoint.policy", "{ max_surge = 0, max_unavailable = 0 }", &["No way to move", "max_surge = 1"]),
-        ("endpoint.policy", "{ max_surge = \"120%\" }", &["percent"]),
+        ("endpoint.policy", "{ max_surge = \"120%\" }", &["is over 100%"]),
         ("endpoint.version", "-1", &["0"]),
         ("endpoint.local", "{ port = 0 }", &["port"]),
         ("endpoint.local", "{ port = 70000 }", &["port"]),
@@ -53,15 +53,20 @@ fn policies_that_make_no_sense_are_refused_by_validate() {
 fn names_that_make_no_sense_are_refused_by_validate() {
     let world = World::new();
     let long = format!("\"{}\"", "x".repeat(64));
+    let rules = |name: &str| match name {
+        "\"\"" => "must have at least 1 characters",
+        name if name.len() > 64 => "must have at most 63 characters",
+        _ => "use 1 to 63 lowercase letters, digits and hyphens",
+    };
     for name in
         ["\"a/b\"", "\"a b\"", "\"Chat\"", "\"\"", "\"-chat\"", "\"chat-\"", "\"../x\"", "\"chät\"", &long]
     {
         world.write(&world.config().with("version.endpoint", name).with("endpoint.name", "\"chat\""));
-        let output = world.terraform(&["validate"]).failed_with(&["1 to 63"]);
+        let output = world.terraform(&["validate"]).failed_with(&[rules(name)]);
         assert_eq!(output.errors(), 1, "{name}: {}", output.stderr);
         assert!(output.stderr.contains("endpoint"), "{name}: {}", output.stderr);
         world.write(&world.config().with("endpoint.name", name));
-        let output = world.terraform(&["validate"]).failed_with(&["1 to 63"]);
+        let output = world.terraform(&["validate"]).failed_with(&[rules(name)]);
         assert_eq!(output.errors(), 1, "{name}: {}", output.stderr);
     }
 }

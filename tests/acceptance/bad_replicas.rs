@@ -13,10 +13,10 @@ fn each_way_of_not_coming_up_is_told_and_the_prior_version_goes_on_serving() {
     let load = Load::start(&world, "chat");
     let watcher = LimitsWatcher::start(&world, "chat", 3, 2);
     let cases: [(&[&str], &[&str]); 4] = [
-        (&["--never-listen"], &["port", "1 s"]),
+        (&["--never-listen"], &["no answer on port", "within 1s"]),
         (&["--fail-health"], &["503"]),
         (&["--crash-after", "1ms"], &["70"]),
-        (&["--no-such-flag"], &["no-such-flag"]),
+        (&["--no-such-flag"], &["exited with status 2"]),
     ];
     let mut wrong = Vec::new();
     for (number, (arguments, expected)) in cases.into_iter().enumerate() {
@@ -41,16 +41,21 @@ fn each_way_of_not_coming_up_is_told_and_the_prior_version_goes_on_serving() {
 }
 
 #[test]
-fn more_replicas_than_device_slots_fail_with_the_number_of_slots() {
-    let (world, config) = World::applied(|config| config.with("policy.progress_deadline", "\"2s\""));
-    world.write(&config.with("version.accelerator", "{ type = \"cpu\", count = 4 }"));
-    // Two replicas hold one slot each; the first of the new ones needs four of the other six, the second waits.
-    let watcher = LimitsWatcher::start(&world, "chat", 3, 2);
-    let output = world.terraform(&["apply", "-auto-approve"]);
-    watcher.kept();
-    if output.code == Some(0) {
-        assert_eq!(world.ready_of(1), 2);
-        return;
+fn replicas_that_find_no_device_slots_are_told_and_the_prior_version_goes_on_serving() {
+    let (world, config) = World::applied(|config| config.with("policy.progress_deadline", "\"3s\""));
+    let cases = [
+        // Two of the old version hold a slot each until the second new one is ready, which finds three of four.
+        ("version.accelerator", "{ type = \"cpu\", count = 4 }"),
+        ("version.scaling", "{ min_replicas = 9 }"),
+    ];
+    for (attribute, expression) in cases {
+        world.write(&config.clone().with(attribute, expression));
+        let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&[
+            "rolled back",
+            "device slots",
+            "v0 still serves with 2 ready replicas",
+        ]);
+        assert_eq!(output.errors(), 1, "{}", output.stderr);
+        assert_eq!(world.chat()["live_version"], 0);
     }
-    output.failed_with(&["slots", "still serves"]);
 }

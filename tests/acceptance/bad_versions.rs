@@ -1,13 +1,14 @@
 //! Versions that cannot be: refused by the plan, with the version that serves left alone.
 
+use super::config::quoted;
 use super::programs::{example, models};
 use super::world::World;
 
 /// What is wrong, and what the one error has to say.
 type Case<'a> = (&'a str, String, &'a [&'a str]);
 
-fn cases() -> Vec<Case<'static>> {
-    let server = example("model-server");
+fn sources_and_commands() -> Vec<Case<'static>> {
+    let server = quoted(&example("model-server"));
     vec![
         (
             "version.model",
@@ -28,10 +29,20 @@ fn cases() -> Vec<Case<'static>> {
         ),
         (
             "version.container",
-            format!("{{ command = [{:?}] }}", models().plain),
+            format!("{{ command = [{}] }}", quoted(&models().plain)),
             &["Program not found", "plain.bin"],
         ),
         ("version.container", "{ command = [] }".into(), &["command"]),
+        (
+            "version.container",
+            format!("{{ command = [{server}, {:?}] }}", "x".repeat(40_000)),
+            &["command", "32768"],
+        ),
+    ]
+}
+
+fn numbers_and_settings() -> Vec<Case<'static>> {
+    vec![
         (
             "version.accelerator",
             "{ type = \"nvidia-h100\", count = 1 }".into(),
@@ -68,12 +79,7 @@ fn cases() -> Vec<Case<'static>> {
         ("version.health", "{ interval = \"0s\" }".into(), &["interval", "longer than zero"]),
         ("version.health", "{ failures_max = 0 }".into(), &["failures_max", "1"]),
         ("version.comment", format!("{:?}", "x".repeat(10_000)), &["comment", "1000"]),
-        ("version.rollback_to", "0".into(), &["rollback_to"]),
-        (
-            "version.container",
-            format!("{{ command = [{server:?}, {:?}] }}", "x".repeat(40_000)),
-            &["command", "32768"],
-        ),
+        ("version.rollback_to", "0".into(), &["Conflicting settings", "Remove `model`, `container`"]),
         ("version.cloud", "\"moon\"".into(), &["cloud", "local"]),
     ]
 }
@@ -83,7 +89,8 @@ fn versions_that_cannot_be_are_refused_by_the_plan_and_the_prior_one_goes_on_ser
     let (world, config) = World::applied(|config| config);
     let (state, pids) = (world.state(), world.replica_pids());
     let mut wrong = Vec::new();
-    for (attribute, expression, expected) in cases() {
+    for (attribute, expression, expected) in sources_and_commands().into_iter().chain(numbers_and_settings())
+    {
         world.write(&config.clone().with(attribute, &expression));
         let output = world.terraform(&["plan"]);
         let message = output.message();

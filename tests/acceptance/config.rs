@@ -1,7 +1,7 @@
 //! The Terraform configuration of a test: blocks of attributes, with expressions as text.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::Path;
 
 use super::programs::{example, models};
@@ -27,7 +27,7 @@ struct Pair {
 impl Config {
     /// Two quick replicas of the plain model, on an agent in this folder.
     pub fn new(data_dir: &Path) -> Self {
-        let provider = [("local", format!("{{ data_dir = {data_dir:?}, device_slots = 8 }}"))];
+        let provider = [("local", format!("{{ data_dir = {}, device_slots = 8 }}", quoted(data_dir)))];
         let policy = [
             ("name", "\"quick\""),
             ("max_surge", "1"),
@@ -49,12 +49,12 @@ impl Config {
     }
 
     /// Sets an attribute of the first endpoint, its version, the policy or the provider: `version.scaling`.
-    pub fn set(&mut self, attribute: &str, expression: impl ToString) -> &mut Self {
+    pub fn set(&mut self, attribute: &str, expression: impl Display) -> &mut Self {
         self.set_of(0, attribute, expression)
     }
 
     /// Like [`Config::set`], for the endpoint at an index.
-    pub fn set_of(&mut self, index: usize, attribute: &str, expression: impl ToString) -> &mut Self {
+    pub fn set_of(&mut self, index: usize, attribute: &str, expression: impl Display) -> &mut Self {
         let (block, name) = attribute.split_once('.').unwrap();
         self.block(index, block).insert(name.to_owned(), expression.to_string());
         self
@@ -68,14 +68,14 @@ impl Config {
     }
 
     /// Like [`Config::set`], for a configuration that is used once.
-    pub fn with(mut self, attribute: &str, expression: impl ToString) -> Self {
+    pub fn with(mut self, attribute: &str, expression: impl Display) -> Self {
         self.set(attribute, expression);
         self
     }
 
     /// Serves this model.
     pub fn model(self, path: &Path) -> Self {
-        self.with("version.model", format!("{{ source = {path:?} }}"))
+        self.with("version.model", source(path))
     }
 
     /// Runs so many replicas.
@@ -113,6 +113,16 @@ impl Config {
     }
 }
 
+/// A path as an expression.
+pub fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_str().unwrap())
+}
+
+/// A model as an expression.
+pub fn source(path: &Path) -> String {
+    format!("{{ source = {} }}", quoted(path))
+}
+
 /// The model server with more arguments, as a `container`.
 pub fn container(arguments: &[&str]) -> String {
     let server = example("model-server");
@@ -124,7 +134,7 @@ pub fn container(arguments: &[&str]) -> String {
 fn pair(name: &str) -> Pair {
     let version = [
         ("endpoint", format!("\"{name}\"")),
-        ("model", format!("{{ source = {:?} }}", models().plain)),
+        ("model", source(&models().plain)),
         ("container", container(&[])),
         ("accelerator", "{ type = \"cpu\", count = 1 }".to_owned()),
         ("scaling", "{ min_replicas = 2 }".to_owned()),

@@ -1,6 +1,7 @@
 //! What happens to an endpoint without Terraform, and what the next plan makes of it.
 
 use super::load::Load;
+use super::patience::eventually;
 use super::processes;
 use super::programs::models;
 use super::watch::LimitsWatcher;
@@ -33,14 +34,14 @@ fn a_replica_that_is_killed_comes_back_by_itself() {
     let (world, _) = World::applied(|config| config.serving_with(&["--load-delay", "4s"]));
     let victim = world.replica_pids()[0];
     processes::kill(victim);
-    world.eventually("one replica is missing", || world.endpoint("chat").fleet.ready() == 1);
+    eventually("one replica is missing", || world.endpoint("chat").fleet.ready() == 1);
     let (_, plan) = world.plan();
     let endpoint = plan.change("sluice_endpoint.chat");
     assert_eq!(
         (&endpoint["before"]["status"], &endpoint["after"]["status"]),
         (&"degraded".into(), &"serving".into())
     );
-    world.eventually("it is back", || world.endpoint("chat").fleet.ready() == 2);
+    eventually("it is back", || world.endpoint("chat").fleet.ready() == 2);
     assert!(!world.replica_pids().contains(&victim));
     world.plans_nothing();
 }
@@ -54,7 +55,7 @@ fn a_replica_that_was_stopped_is_drift_and_the_next_apply_repairs_it() {
     // The highest of all tokens that a rollout of this revision can hold.
     let fence = (1 << 21) - 1;
     world.block_on(cloud.stop_replica(&endpoint, &victim, &drain, fence)).unwrap();
-    world.eventually("it is gone", || world.endpoint("chat").details.len() == 1);
+    eventually("it is gone", || world.endpoint("chat").details.len() == 1);
     let (output, plan) = world.plan();
     let change = plan.change("sluice_endpoint.chat");
     assert_eq!(
@@ -62,6 +63,8 @@ fn a_replica_that_was_stopped_is_drift_and_the_next_apply_repairs_it() {
         (&"degraded".into(), &"serving".into())
     );
     assert!(output.stdout.contains("degraded"), "{}", output.stdout);
+    let output = world.terraform(&["plan", "-detailed-exitcode", "-refresh-only"]);
+    assert_eq!(output.code, Some(2), "{}", output.stdout);
     let load = Load::start(&world, "chat");
     world.apply();
     load.finish().all_succeeded();

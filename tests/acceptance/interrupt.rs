@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::load::Load;
-use super::patience::within;
+use super::patience::{eventually, within};
 use super::processes;
 use super::programs::models;
 use super::terraform::Running;
 use super::watch::LimitsWatcher;
 use super::world::World;
+use sluice::engine::EngineError;
 
 /// A world whose rollouts take seconds, and an apply that is in the middle of one.
 fn rolling() -> (World, Config, LimitsWatcher, Load, Running) {
@@ -19,7 +20,7 @@ fn rolling() -> (World, Config, LimitsWatcher, Load, Running) {
     let watcher = LimitsWatcher::start(&world, "chat", 4, 3);
     let load = Load::start(&world, "chat");
     let apply = world.start_terraform(&["apply", "-auto-approve"]);
-    world.eventually("the new version has begun to serve", || world.ready_of(1) > 0);
+    eventually("the new version has begun to serve", || world.ready_of(1) > 0);
     (world, config, watcher, load, apply)
 }
 
@@ -74,7 +75,7 @@ fn ctrl_c_while_creating_keeps_what_was_started_without_a_taint() {
     let world = World::new();
     world.write(&world.config().serving_with(&["--load-delay", "3s"]));
     let apply = world.start_terraform(&["apply", "-auto-approve"]);
-    world.eventually("a replica starts", || {
+    eventually("a replica starts", || {
         world
             .find_endpoint("chat")
             .is_some_and(|chat| chat.details.iter().any(|replica| replica.pid.is_some()))
@@ -108,4 +109,30 @@ fn the_provider_leaves_by_itself_after_terraform_was_killed_and_the_next_apply_f
     within(Duration::from_secs(30), "the provider leaves", || world.plugin().is_none().then_some(()));
     assert!(!apply.is_running());
     finishes(&world, watcher, load);
+}
+
+#[test]
+fn an_apply_goes_on_when_the_agent_is_killed_in_the_middle() {
+    let (world, _, watcher, load, apply) = rolling();
+    let agent = world.agent_pid();
+    processes::kill(agent);
+    apply.wait().succeeded();
+    assert_ne!(world.agent_pid(), agent);
+    load.finish().all_succeeded();
+    watcher.kept();
+    assert_eq!(world.answering_model("chat"), "technical");
+    assert_eq!(world.ready_of(1), 3);
+    world.plans_nothing();
+}
+
+#[test]
+fn nobody_else_can_roll_an_endpoint_that_is_being_rolled() {
+    let (world, _, watcher, load, apply) = rolling();
+    let refused = world.try_to_roll_behind_the_back(0).unwrap_err();
+    assert!(matches!(refused, EngineError::Held { .. }), "{refused}");
+    apply.wait().succeeded();
+    load.finish().all_succeeded();
+    watcher.kept();
+    assert_eq!(world.answering_model("chat"), "technical");
+    world.plans_nothing();
 }

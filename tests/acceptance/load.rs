@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::patience::eventually;
 use super::programs::example;
 use super::terraform::Running;
 use super::world::World;
@@ -26,7 +27,7 @@ impl Load {
         command.args(["--url", &world.endpoint(endpoint).url, "--concurrency", "4", "--stream-share", "0.5"]);
         command.arg("--until-file").arg(&until).arg("--report").arg(&report);
         let running = Running::start(&mut command, &world.path(&format!("{endpoint}.load")));
-        world.eventually("requests are in flight", || {
+        eventually("requests are in flight", || {
             world.endpoint(endpoint).details.iter().map(|replica| replica.in_flight).sum::<u64>() > 0
         });
         Self { running, until, report }

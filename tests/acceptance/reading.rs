@@ -58,14 +58,4 @@ impl Plan {
         let actions = self.change(address)["actions"].as_array().map(Vec::as_slice).unwrap_or_default();
         actions.iter().filter_map(Value::as_str).collect()
     }
-
-    /// Everything that changes: address, actions and what is known of the result.
-    pub fn changes(&self) -> Vec<[Value; 3]> {
-        let changes = self.0["resource_changes"].as_array().unwrap().iter();
-        let changing = changes.filter(|change| change["change"]["actions"] != serde_json::json!(["no-op"]));
-        let read = |one: &Value| {
-            [&one["address"], &one["change"]["actions"], &one["change"]["after"]].map(Value::clone)
-        };
-        changing.map(read).collect()
-    }
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::config::quoted;
+use super::patience::eventually;
 use super::programs::PROVIDER;
 use super::terraform::Running;
 use super::world::World;
@@ -23,7 +25,7 @@ fn listening() -> (World, String) {
     command.arg("--token-file").arg(token_file(&world, 0o600)).arg("--data-dir").arg(world.data_dir());
     // Its end is the world's.
     let _agent = Running::start(&mut command, &world.path("agent"));
-    world.eventually("the agent listens", || std::net::TcpStream::connect(&address).is_ok());
+    eventually("the agent listens", || std::net::TcpStream::connect(&address).is_ok());
     (world, address)
 }
 
@@ -35,7 +37,7 @@ fn token_file(world: &World, mode: u32) -> PathBuf {
 }
 
 fn local(world: &World, address: &str, token: &str) -> String {
-    format!("{{ data_dir = {:?}, address = \"{address}\", token = \"{token}\" }}", world.data_dir())
+    format!("{{ data_dir = {}, address = \"{address}\", token = \"{token}\" }}", quoted(&world.data_dir()))
 }
 
 #[test]

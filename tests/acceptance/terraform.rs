@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::processes;
 
 /// Longest run of Terraform. Rollouts of these tests take seconds.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A run that has ended.
 #[derive(Debug, Clone)]

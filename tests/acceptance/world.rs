@@ -8,7 +8,7 @@ use std::time::Duration;
 use sluice::clock::SystemClock;
 use sluice::cloud::local::types::EndpointStatus;
 use sluice::cloud::local::{LocalCloud, LocalSettings};
-use sluice::engine::{Engine, Target, this_process};
+use sluice::engine::{Engine, EngineError, Target, this_process};
 use sluice::ledger::Ledger;
 use sluice::rollout::Phase;
 use sluice::spec::{CloudName, DeploymentPolicy, Drain, EndpointName, TimeSpan, VersionNumber};
@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::config::Config;
-use super::patience::{eventually, within};
+use super::config::{Config, quoted};
+use super::patience::within;
 use super::processes::{self, Process};
 use super::programs::{PROVIDER, models};
 use super::reading::{Plan, State};
@@ -45,7 +45,16 @@ impl World {
         }
         let programs = Path::new(PROVIDER).parent().unwrap();
         let overrides = format!(
-            "disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    \"sluice-rs/sluice\" = {programs:?}\n  }}\n  direct {{}}\n}}\n"
+            "disable_checkpoint = true
+provider_installation {{
+  dev_overrides {{
+    \"sluice-rs/sluice\" = {}
+  }}
+  \
+             direct {{}}
+}}
+",
+            quoted(programs)
         );
         std::fs::write(world.path("terraform.rc"), overrides).unwrap();
         world
@@ -183,12 +192,6 @@ impl World {
         answer["model"].as_str().unwrap_or_else(|| panic!("no completion: {answer}")).to_owned()
     }
 
-    /// Waits for a level, within a bound.
-    #[track_caller]
-    pub fn eventually(&self, what: &str, level: impl FnMut() -> bool) {
-        eventually(what, level);
-    }
-
     /// Somebody else's engine on the same cloud and ledger.
     pub fn engine(&self) -> Engine {
         let ledger = Ledger::open(&format!("file://{}", self.data_dir().join("ledger").display())).unwrap();
@@ -208,8 +211,13 @@ impl World {
 
     /// Rolls `chat` to a version behind Terraform's back.
     pub fn roll_behind_the_back(&self, version: u32) {
+        assert_eq!(self.try_to_roll_behind_the_back(version).unwrap(), Phase::Succeeded);
+    }
+
+    /// Rolls `chat` to a version behind Terraform's back, if that is allowed.
+    pub fn try_to_roll_behind_the_back(&self, version: u32) -> Result<Phase, EngineError> {
         let (engine, endpoint) = (self.engine(), EndpointName::new("chat").unwrap());
-        let phase = self.block_on(async {
+        self.block_on(async {
             let record = engine.ledger.version(CloudName::Local, &endpoint, VersionNumber(version)).await;
             let policy = DeploymentPolicy {
                 min_ready: TimeSpan::ZERO,
@@ -218,9 +226,8 @@ impl World {
             };
             let version = record.unwrap().unwrap().pinned();
             let target = Target { endpoint, version, policy, policy_name: None };
-            engine.run(&target, &CancellationToken::new()).await.unwrap().record.phase
-        });
-        assert_eq!(phase, Phase::Succeeded);
+            engine.run(&target, &CancellationToken::new()).await.map(|report| report.record.phase)
+        })
     }
 
     /// Every process of this world.

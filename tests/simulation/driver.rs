@@ -1,0 +1,241 @@
+//! Plays a script with real engines against the simulated world.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use object_store::memory::InMemory;
+use sluice::engine::{Engine, EngineError, Report, Target};
+use sluice::ledger::{Holder, Ledger, LedgerError};
+use sluice::rollout::Phase;
+use sluice::spec::{
+    CloudName, DeploymentPolicy, EndpointName, PinnedVersion, Pins, VersionNumber, VersionSpec,
+};
+use sluice::version::{Digest, VersionRecord};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::clock::SkewedClock;
+use super::cloud::{SimCloud, now};
+use super::control::Control;
+use super::random::Random;
+use super::referee;
+use super::script::{Act, Apply, Ending, LAST_POLICY, Script};
+use super::store::ShakyStore;
+use super::world::World;
+
+/// No run takes longer, in the world's time.
+const RUN_MAX: Duration = Duration::from_hours(6);
+/// An engine that was told to stop is done within this time.
+const STOP_MAX: Duration = Duration::from_secs(20);
+/// Runs until the last target must be reached, once nothing goes wrong any more.
+const LAST_RUNS_MAX: u32 = 4;
+
+/// A script while it is played.
+pub struct Stage {
+    pub world: Arc<Mutex<World>>,
+    pub ledger: Ledger,
+    pub endpoint: EndpointName,
+    script: Script,
+    store: Arc<InMemory>,
+    start: Instant,
+    random: Random,
+    engines: u32,
+}
+
+/// How a run went; nothing if its process died.
+pub type Outcome = Option<Result<Report, EngineError>>;
+
+impl Stage {
+    pub async fn set(seed: u64, script: Script) -> Self {
+        let mut random = Random::new(!seed);
+        let start = Instant::now();
+        let clock = SkewedClock { start, skew_seconds: script.cloud_skew_seconds };
+        let mut world = World::new(random.fork(), script.knobs.clone(), clock);
+        world.externals.extend(script.externals.iter().copied());
+        let store = Arc::new(InMemory::new());
+        let ledger = Ledger::on(store.clone(), "memory://");
+        let endpoint = EndpointName::new("chat").unwrap();
+        for (number, (behaviour, replicas)) in (0..).zip(&script.versions) {
+            world.behaviours.insert(VersionNumber(number), *behaviour);
+            let version = version(&endpoint, number, *replicas, &clock);
+            ledger.mint(&version).await.unwrap();
+            assert!(matches!(ledger.mint(&version).await, Err(LedgerError::VersionTaken { .. })));
+        }
+        let world = Arc::new(Mutex::new(world));
+        Self { world, ledger, endpoint, script, store, start, random, engines: 0 }
+    }
+
+    /// The policies, for tests that change them on the way.
+    pub fn policies(&mut self) -> &mut Vec<DeploymentPolicy> {
+        &mut self.script.policies
+    }
+
+    pub async fn play(&mut self) {
+        for act in self.script.acts.clone() {
+            self.perform(&act).await;
+            sleep(Duration::from_millis(act.pause)).await;
+        }
+        self.come_to_rest().await;
+        if let Err(what) = referee::judge_journals(&self.ledger, &self.endpoint).await {
+            self.violate(what);
+        }
+    }
+
+    /// Once nothing goes wrong any more, a version that starts is reached, and then nothing is left to do.
+    async fn come_to_rest(&mut self) {
+        let calm = Duration::from_millis(self.script.knobs.faults_end + 1);
+        sleep(calm.saturating_sub(self.start.elapsed())).await;
+        let last = self.script.versions.len() - 1;
+        let apply = Apply { version: last, policy: LAST_POLICY, machine: 9, skew_seconds: 0 };
+        for run in 1..=LAST_RUNS_MAX {
+            let outcome = self.run(apply, Ending::Free).await;
+            if phase(&outcome) == Some(Phase::Succeeded) {
+                break;
+            }
+            if run == LAST_RUNS_MAX {
+                self.violate(format!("{last} is not reached in {run} runs"));
+            }
+        }
+        let before = self.world.lock().unwrap().mutations;
+        let outcome = self.run(apply, Ending::Free).await;
+        let after = self.world.lock().unwrap().mutations;
+        if before != after || phase(&outcome) != Some(Phase::Succeeded) {
+            self.violate(format!("one more run does {} things", after - before));
+        }
+    }
+
+    pub async fn perform(&mut self, act: &Act) {
+        let Some((later, second)) = act.second else {
+            self.run(act.apply, act.ending).await;
+            return;
+        };
+        // Two at once are never on one machine here: there a live process is known to be alive.
+        let second = Apply { machine: act.apply.machine + 10, ..second };
+        let (first, second) = (self.prepare(act.apply, act.ending), self.prepare(second, Ending::Free));
+        tokio::join!(self.attend(first, act.ending), async {
+            sleep(Duration::from_millis(later)).await;
+            self.attend(second, Ending::Free).await
+        });
+    }
+
+    pub async fn run(&mut self, apply: Apply, ending: Ending) -> Outcome {
+        let prepared = self.prepare(apply, ending);
+        self.attend(prepared, ending).await
+    }
+
+    fn prepare(&mut self, apply: Apply, ending: Ending) -> (Engine, Target, Arc<Control>) {
+        let dies_at = if let Ending::DiesAtCall(call) = ending { Some(call) } else { None };
+        let control = Control::new(self.random.fork(), dies_at);
+        let world = self.world.clone();
+        let store = ShakyStore { inner: self.store.clone(), control: control.clone(), world: world.clone() };
+        let cloud = SimCloud {
+            world,
+            control: control.clone(),
+            ledger: self.ledger.clone(),
+            endpoint: self.endpoint.clone(),
+        };
+        self.engines += 1;
+        // No such process exists: on its own machine it is known to be dead as soon as it is asked for.
+        let pid = 4_000_000_000 + self.engines;
+        let machine = format!("machine-{}", apply.machine);
+        let engine = Engine {
+            cloud: Arc::new(cloud),
+            ledger: Ledger::on(Arc::new(store), "memory://"),
+            clock: Arc::new(SkewedClock { start: self.start, skew_seconds: apply.skew_seconds }),
+            holder: Holder { name: format!("engine-{}", self.engines), machine, pid, started: 1 },
+            poll: Duration::from_millis(self.script.poll_millis),
+        };
+        let number = u32::try_from(apply.version).unwrap();
+        let (_, replicas) = self.script.versions[apply.version];
+        let target = Target {
+            endpoint: self.endpoint.clone(),
+            version: PinnedVersion {
+                number: VersionNumber(number),
+                spec: spec(replicas),
+                pins: Pins::default(),
+            },
+            policy: self.script.policies[apply.policy].clone(),
+            policy_name: None,
+        };
+        (engine, target, control)
+    }
+
+    async fn attend(&self, prepared: (Engine, Target, Arc<Control>), ending: Ending) -> Outcome {
+        let (engine, target, control) = prepared;
+        let who = engine.holder.name.clone();
+        self.note(&format!(
+            "{who} on {} applies {}, {ending:?}",
+            engine.holder.machine, target.version.number
+        ));
+        let before = self.world.lock().unwrap().mutations;
+        let dies_after = if let Ending::DiesAfter(millis) = ending { millis } else { u64::MAX / 2 };
+        let stopped = async {
+            let Ending::Stops(millis) = ending else { return std::future::pending().await };
+            sleep(Duration::from_millis(millis)).await;
+            control.stop.cancel();
+            sleep(STOP_MAX).await;
+            self.violate(format!("{who} goes on after it was told to stop"));
+            std::future::pending::<()>().await;
+        };
+        let outcome = tokio::select! {
+            result = timeout(RUN_MAX, Box::pin(engine.run(&target, &control.stop))) => result.ok(),
+            () = control.died.notified() => return self.buried(&who),
+            () = sleep(Duration::from_millis(dies_after)) => return self.buried(&who),
+            () = stopped => None,
+        };
+        let Some(result) = outcome else {
+            self.violate(format!("{who} never ends"));
+            return None;
+        };
+        self.note(&match &result {
+            Ok(report) => format!("{who}: {:?} {:?}", report.record.phase, report.record.failure),
+            Err(error) => format!("{who}: {}", sluice::cloud::Chain(error)),
+        });
+        let mut world = now(&self.world);
+        let mutated = world.mutations > before;
+        referee::judge_end(&mut world, &result, mutated);
+        Some(result)
+    }
+
+    fn buried(&self, who: &str) -> Outcome {
+        self.note(&format!("{who} dies"));
+        None
+    }
+
+    fn note(&self, what: &str) {
+        now(&self.world).note(what);
+    }
+
+    fn violate(&self, what: String) {
+        now(&self.world).violate(what);
+    }
+}
+
+fn phase(outcome: &Outcome) -> Option<Phase> {
+    outcome.as_ref()?.as_ref().ok().map(|report| report.record.phase)
+}
+
+pub fn spec(replicas: u32) -> VersionSpec {
+    serde_json::from_value(serde_json::json!({
+        "model": { "source": "model.bin" },
+        "container": { "command": ["serve"] },
+        "scaling": { "min_replicas": replicas },
+    }))
+    .unwrap()
+}
+
+pub fn version(endpoint: &EndpointName, number: u32, replicas: u32, clock: &SkewedClock) -> VersionRecord {
+    let (spec, pins) = (spec(replicas), Pins::default());
+    VersionRecord {
+        cloud: CloudName::Local,
+        endpoint: endpoint.clone(),
+        number: VersionNumber(number),
+        digest: Digest::of(&spec, &pins),
+        spec,
+        pins,
+        created_at: clock.at(0),
+        created_by: "simulation".to_owned(),
+        comment: None,
+        changes: Vec::new(),
+        rollback_of: None,
+    }
+}
