@@ -26,7 +26,8 @@ use crate::workspace::Workspace;
 /// Time for the agent to take the order to end.
 const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(5);
 /// Time for what the agent supervises to end with it.
-const CLEANUP_DEADLINE: Duration = Duration::from_secs(15);
+const CLEANUP_DEADLINE: Duration = Duration::from_secs(5);
+const SHUTDOWNS: u32 = 3;
 
 #[derive(Debug, Parser)]
 #[command(name = "demo", about = "Roll, fail, roll back, detect drift and destroy, with every claim checked")]
@@ -56,13 +57,13 @@ async fn main() -> ExitCode {
         println!("\nCleaning up …");
         clean_up(&place).await;
     }
-    conclude(&story, place, told, arguments.keep)
+    conclude(&story, place, &told, arguments.keep)
 }
 
 /// Says how it went, and what is where.
-fn conclude(story: &Story, place: Workspace, told: Result<(), Failure>, keep: bool) -> ExitCode {
+fn conclude(story: &Story, place: Workspace, told: &Result<(), Failure>, keep: bool) -> ExitCode {
     let (claims, seconds) = (story.claims(), story.seconds());
-    let code = match &told {
+    let code = match told {
         Ok(()) => {
             println!("\nAll {claims} claims hold ({seconds} s).");
             ExitCode::SUCCESS
@@ -92,14 +93,16 @@ fn conclude(story: &Story, place: Workspace, told: Result<(), Failure>, keep: bo
 
 /// Ends everything that the demo started, whatever state it is in.
 async fn clean_up(place: &Workspace) {
-    if let Ok(cloud) = steps::cloud(place) {
-        let _not_running = tokio::time::timeout(SHUTDOWN_DEADLINE, cloud.shut_down_agent(true)).await;
-    }
-    let Ok(places) = steps::end::places(place) else { return };
+    let (Ok(cloud), Ok(places)) = (steps::cloud(place), steps::end::places(place)) else { return };
     let places: Vec<&Path> = places.iter().map(PathBuf::as_path).collect();
-    if !processes::wait_until_gone(&places, CLEANUP_DEADLINE).await.is_empty() {
-        processes::end_all(&places).await;
+    // More than once: a provider that is about to end may have started another agent.
+    for _ in 0..SHUTDOWNS {
+        let _not_running = tokio::time::timeout(SHUTDOWN_DEADLINE, cloud.shut_down_agent(true)).await;
+        if processes::wait_until_gone(&places, CLEANUP_DEADLINE).await.is_empty() {
+            return;
+        }
     }
+    processes::end_all(&places).await;
 }
 
 /// A token that is cancelled by the first Ctrl-C, or another signal that means the end.

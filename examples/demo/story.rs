@@ -45,11 +45,6 @@ impl Story {
         println!("\n{}. {text}", self.headings.get());
     }
 
-    /// Shows a command as somebody would type it.
-    pub fn command(&self, text: &str) {
-        println!("   $ {text}");
-    }
-
     /// Checks a claim.
     ///
     /// # Errors
@@ -84,4 +79,9 @@ impl Story {
 /// Shows a line of detail.
 pub fn line(text: impl Display) {
     println!("     {text}");
+}
+
+/// Shows a command as somebody would type it.
+pub fn show_command(text: &str) {
+    println!("   $ {text}");
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::workspace::Workspace;
 /// Time for terraform to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(20);
 /// Longest run of one command. Far above what any step of the demo needs.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 /// Variables that would change what terraform or the provider does.
 const REMOVED: [&str; 11] = [
     "SLUICE_AGENT_TOKEN",
@@ -87,24 +88,23 @@ impl Terraform {
         let reading = async {
             tokio::join!(read(stdout, |text| shown(show, text)), read(stderr, |_| show != Show::Nothing))
         };
-        let ended = tokio::select! {
-            (stdout, stderr) = reading => Ok((stdout, stderr)),
-            () = self.stop.cancelled() => Err(Failure::Interrupted),
+        // Read to the end in any case: terraform would break off at once if nobody took what it says.
+        let mut reading = pin!(reading);
+        let cut_short = tokio::select! {
+            (stdout, stderr) = &mut reading => {
+                let status = child.wait().await.map_err(broken("wait for terraform"))?;
+                let ran = Ran { code: status.code(), stdout, stderr };
+                self.log(arguments, &ran);
+                return Ok(ran);
+            }
+            () = self.stop.cancelled() => Failure::Interrupted,
             () = tokio::time::sleep(DEADLINE) => {
-                Err(Failure::Broken(format!("terraform {} took longer than {DEADLINE:?}", arguments.join(" "))))
+                Failure::Broken(format!("terraform {} took longer than {DEADLINE:?}", arguments.join(" ")))
             }
         };
-        let (stdout, stderr) = match ended {
-            Ok(texts) => texts,
-            Err(failure) => {
-                end(&mut child).await;
-                return Err(failure);
-            }
-        };
-        let status = child.wait().await.map_err(broken("wait for terraform"))?;
-        let ran = Ran { code: status.code(), stdout, stderr };
-        self.log(arguments, &ran);
-        Ok(ran)
+        let (stdout, stderr) = end(&mut child, reading).await.unwrap_or_default();
+        self.log(arguments, &Ran { code: None, stdout, stderr });
+        Err(cut_short)
     }
 
     /// A plan file as JSON.
@@ -247,14 +247,14 @@ fn shown(show: Show, text: &str) -> bool {
     }
 }
 
-/// Asks a command to end, as Ctrl-C would; ends it for good if it does not.
-async fn end(child: &mut Child) {
-    let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw) else {
-        return;
-    };
+/// Asks a command to end, as Ctrl-C would, and returns its last words; ends it for good if it does not.
+async fn end<T>(child: &mut Child, last_words: impl Future<Output = T>) -> Option<T> {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)?;
     let _gone = kill_process(pid, Signal::INT);
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+    let said = tokio::time::timeout(GRACE, last_words).await.ok();
+    if said.is_none() {
         let _gone = kill_process_group(pid, Signal::KILL);
-        let _reaped = child.wait().await;
     }
+    let _reaped = child.wait().await;
+    said
 }

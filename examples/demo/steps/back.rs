@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use super::build::Models;
 use super::{Demo, ENDPOINT, VERSION, number};
-use crate::story::{Failure, broken, line};
+use crate::story::{Failure, broken, line, show_command};
 use crate::terraform::Show;
 
 /// Rollouts so far: v0, v1, v2 that failed, v3, v4.
@@ -22,7 +22,7 @@ pub async fn to_the_first_settings(demo: &Demo<'_>, models: &Models, url: &str) 
     demo.claim_success("the apply succeeds", &ran)?;
 
     for address in [VERSION, ENDPOINT] {
-        story.command(&format!("terraform state show {address}"));
+        show_command(&format!("terraform state show {address}"));
         let shown = demo.terraform.run(&["state", "show", address], Show::Nothing).await?;
         let wanted = ["number", "digest", "comment", "version", "live_version", "previous_version"];
         let attribute =
@@ -67,7 +67,7 @@ pub async fn to_the_journals(demo: &Demo<'_>) -> Result<(), Failure> {
 
 /// Runs the command line on the demo's folder and shows its answer.
 async fn sluice(demo: &Demo<'_>, arguments: &[&str]) -> Result<Output, Failure> {
-    demo.story.command(&format!("sluice {}", arguments.join(" ")));
+    show_command(&format!("sluice {}", arguments.join(" ")));
     let mut command = Command::new(&demo.place.programs.provider);
     command.args(arguments).arg("--data-dir").arg(&demo.place.data_dir);
     command.arg("--ledger").arg(demo.ledger.url()).stdin(Stdio::null()).kill_on_drop(true);

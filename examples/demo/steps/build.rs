@@ -6,7 +6,7 @@ use tokio::process::Command;
 
 use super::Demo;
 use crate::fleet::tell;
-use crate::story::{Failure, broken, line};
+use crate::story::{Failure, broken, line, show_command};
 
 /// Models by what the demo does with them. Paths as in the configuration; names as the models answer.
 pub struct Models {
@@ -60,7 +60,7 @@ pub async fn first_version(demo: &Demo<'_>, models: &Models) -> Result<String, F
 
 async fn train(demo: &Demo<'_>, text: &str, model: &str, name: &str, order: &str) -> Result<(), Failure> {
     let arguments = ["train", "--text", text, "--output", model, "--name", name, "--order", order];
-    demo.story.command(&format!("model-server {}", arguments.join(" ")));
+    show_command(&format!("model-server {}", arguments.join(" ")));
     let mut command = Command::new(&demo.place.programs.model_server);
     command.args(arguments).current_dir(&demo.place.configuration).stdin(Stdio::null()).kill_on_drop(true);
     let training = command.output();

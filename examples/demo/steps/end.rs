@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::Demo;
 use crate::processes::{self, Process};
-use crate::story::{Failure, broken, line};
+use crate::story::{Failure, broken, line, show_command};
 use crate::terraform::Show;
 use crate::workspace::Workspace;
 
@@ -22,7 +22,7 @@ pub async fn destroy(demo: &Demo<'_>, url: &str) -> Result<(), Failure> {
     let story = demo.story;
     story.heading("Destroy: nothing is left");
     let ports = ports(demo, url).await?;
-    story.command("terraform destroy -auto-approve");
+    show_command("terraform destroy -auto-approve");
     let ran = demo.terraform.run(&["destroy", "-auto-approve"], Show::Progress).await?;
     demo.claim_success("the destroy succeeds", &ran)?;
     line("the agent ends by itself when it has been idle for 10 s");

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fleet::{Seen, Watch};
 use crate::load::{Load, Report, ask};
-use crate::story::{Failure, Story, broken, line};
+use crate::story::{Failure, Story, broken, line, show_command};
 use crate::terraform::{Change, Ran, Show, Terraform};
 use crate::workspace::Workspace;
 
@@ -84,13 +84,13 @@ impl<'a> Demo<'a> {
 
     /// Runs `terraform apply` without questions.
     async fn apply(&self) -> Result<Ran, Failure> {
-        self.story.command("terraform apply -auto-approve");
+        show_command("terraform apply -auto-approve");
         self.terraform.run(&["apply", "-auto-approve"], Show::Progress).await
     }
 
     /// Plans into a file, checks the exit code, and returns the plan.
     async fn plan(&self, file: &str, show: Show) -> Result<Value, Failure> {
-        self.story.command(&format!("terraform plan -detailed-exitcode -out={file}"));
+        show_command(&format!("terraform plan -detailed-exitcode -out={file}"));
         let out = format!("-out={file}");
         let ran = self.terraform.run(&["plan", "-detailed-exitcode", &out], show).await?;
         if ran.code != Some(2) {
@@ -104,7 +104,7 @@ impl<'a> Demo<'a> {
 
     /// Claims that a plan finds nothing to do.
     async fn claim_nothing_to_do(&self) -> Result<(), Failure> {
-        self.story.command("terraform plan -detailed-exitcode");
+        show_command("terraform plan -detailed-exitcode");
         let ran = self.terraform.run(&["plan", "-detailed-exitcode"], Show::Progress).await?;
         self.story.claim("a plan finds nothing to do (exit code 0)", ran.code == Some(0), || ran.evidence())
     }
@@ -128,7 +128,7 @@ impl<'a> Demo<'a> {
         line("clients keep asking meanwhile, half of them for streams");
         let load = Load::start(self.place, url, name)?;
         self.pause(LOAD_MARGIN).await?;
-        self.story.command(&format!("terraform {}", arguments.join(" ")));
+        show_command(&format!("terraform {}", arguments.join(" ")));
         let watch = Watch::start(self.cloud.clone(), self.endpoint.clone());
         let ran = self.terraform.run(arguments, Show::Progress).await;
         let seen = watch.finish().await?;
