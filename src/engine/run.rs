@@ -13,9 +13,10 @@ use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
 use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
 use crate::rollout::{
-    Accounting, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail, obey, step,
+    Accounting, Command, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail,
+    obey, step,
 };
-use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName};
+use crate::spec::{DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, PolicyName};
 
 /// What an endpoint should serve, and how to get there.
 #[derive(Debug, Clone)]
@@ -120,19 +121,25 @@ impl Run<'_> {
     }
 
     async fn drive(mut self, stop: &CancellationToken) -> Result<Report, EngineError> {
+        let mut stop = stop.clone();
         loop {
             if stop.is_cancelled() {
+                if self.goes_back_first().await? {
+                    // From here on the deadline of the way back bounds the run.
+                    stop = CancellationToken::new();
+                    continue;
+                }
                 self.interrupt().await?;
                 let observed = self.observe().await?;
                 return Ok(self.report(observed));
             }
             self.obey_commands().await?;
-            let Some(observed) = self.look(stop).await? else { continue };
+            let Some(observed) = self.look(&stop).await? else { continue };
             let seen = self.seen(&observed);
             let decided_at = seen.now;
             let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(decision, seen, stop).await?;
+            let acted = self.follow(decision, seen, &stop).await?;
             // Calls take time: the last of them may show that much later.
             self.opened.record.date_orders(decided_at, self.engine.clock.now());
             if self.opened.record.phase.is_terminal() {
@@ -141,9 +148,25 @@ impl Run<'_> {
                 return Ok(self.report(observed));
             }
             if !acted {
-                self.wait(wake_after, stop).await;
+                self.wait(wake_after, &stop).await;
             }
         }
+    }
+
+    /// On an interrupt the policy may want the prior version back before the apply returns. Says whether the rollout
+    /// is on its way there; its deadline bounds how long that takes.
+    async fn goes_back_first(&mut self) -> Result<bool, EngineError> {
+        let record = &mut self.opened.record;
+        if record.policy.on_interrupt != OnInterrupt::Rollback || record.from.is_none() {
+            return Ok(false);
+        }
+        if !record.is_rolling_back() {
+            let now = self.engine.clock.now();
+            let mut reasons = Vec::new();
+            obey(record, Command::Abort, "the stop of the apply", now, &mut reasons);
+            self.record(EntryKind::Commanded, None).await?;
+        }
+        Ok(true)
     }
 
     /// Does what people asked for since the last turn.

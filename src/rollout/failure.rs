@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::Phase;
 use super::census::{Census, count};
 use super::pace::add;
 use super::record::{BatchProgress, Failure, FailureClass, Progress, Record};
+use super::{Phase, capacity};
 use crate::fleet::{Replica, ReplicaState};
 
 /// Takes note of new marks and of replicas that stopped being ready.
@@ -47,6 +47,7 @@ pub(super) fn judge(
     let Some((class, reason)) = start_failure(record, census)
         .or_else(|| flapping(record))
         .or_else(|| overtime(record, now))
+        .or_else(|| capacity::exhausted(record, census, now))
         .or_else(|| standstill(record, census, now))
     else {
         return false;
@@ -89,6 +90,9 @@ pub fn fail(
 pub(super) fn deadline(record: &Record) -> Option<Timestamp> {
     if record.batch.baking_since.is_some() {
         return None;
+    }
+    if let Some(ends) = capacity::deadline(record) {
+        return Some(ends);
     }
     let policy = &record.policy;
     let span = if record.is_rolling_back() { policy.rollback.deadline } else { policy.progress_deadline };
@@ -142,7 +146,7 @@ fn flapping(record: &Record) -> Option<(FailureClass, String)> {
 }
 
 fn standstill(record: &Record, census: &Census<'_>, now: Timestamp) -> Option<(FailureClass, String)> {
-    if deadline(record).is_none_or(|deadline| now < deadline) {
+    if record.without_devices_since.is_some() || deadline(record).is_none_or(|deadline| now < deadline) {
         return None;
     }
     let version = record.wanted().version;

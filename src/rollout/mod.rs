@@ -9,6 +9,7 @@
 #[cfg(test)]
 mod arbitrary;
 mod bound;
+mod capacity;
 mod census;
 mod command;
 mod failure;

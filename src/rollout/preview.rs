@@ -138,7 +138,7 @@ fn play(
     }
     // Without an expectation only the order of the steps is told: any times do.
     let min_ready = policy.min_ready.as_duration();
-    let any = Expected { start: Duration::from_secs(60).max(min_ready), drain: Duration::from_secs(10) };
+    let any = Expected { start: Duration::from_mins(1).max(min_ready), drain: Duration::from_secs(10) };
     let Expected { start, drain } = expected.unwrap_or(any);
     let simulation = Simulation {
         replicas: to.replicas,
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn an_expectation_gives_time_and_price() {
-        let expected = Expected { start: Duration::from_secs(300), drain: Duration::from_secs(60) };
+        let expected = Expected { start: Duration::from_mins(5), drain: Duration::from_mins(1) };
         let told = preview(
             Some(side(0, 8)),
             side(1, 8),

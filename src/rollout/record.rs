@@ -61,6 +61,12 @@ pub struct Record {
     /// Commands obeyed so far.
     #[serde(default)]
     pub commands: u64,
+    /// Since when new replicas wait for devices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_devices_since: Option<Timestamp>,
+    /// One replica fewer is accepted, so that new ones get devices.
+    #[serde(default)]
+    pub degraded: bool,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -156,6 +162,8 @@ impl Record {
             paused_since: None,
             paused_seconds: 0,
             commands: 0,
+            without_devices_since: None,
+            degraded: false,
             ended_at: None,
         }
     }

@@ -11,7 +11,7 @@ use super::failure;
 use super::limits::{Limits, LimitsError};
 use super::pending::{PendingStart, PendingStop};
 use super::record::Record;
-use super::{Phase, pace};
+use super::{Phase, capacity, pace};
 use crate::fleet::{Fleet, Replica, ReplicaState};
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
 
@@ -119,6 +119,8 @@ pub fn step(input: &Input<'_>) -> Result<Decision, LimitsError> {
     if record.paused_since.is_some() {
         return stand_still(input, record, &census);
     }
+    let limits = limits_of(&record)?;
+    capacity::note(&mut record, &census, &limits, now, &mut reasons);
     if failure::judge(&mut record, &census, now, &mut reasons) {
         // Turned back or ended: counts were for the other direction.
         let census = Census::take(input.fleet, &record, input.accounting);
@@ -249,8 +251,10 @@ fn shrink(
     let dependable = pace::dependable(record, census, limits);
     let above_floor = dependable.saturating_sub(limits.floor);
     let surplus = ready.saturating_sub(limits.desired);
-    let waits_for_devices =
-        limits.max_surge > 0 && census.wanted_allocated == 0 && input.accounting == Accounting::Devices;
+    let waits_for_devices = limits.max_surge > 0
+        && census.wanted_allocated == 0
+        && input.accounting == Accounting::Devices
+        && !record.degraded;
     let allowed = if waits_for_devices { surplus.min(above_floor) } else { above_floor };
     let allowed = allowed.min(pace::stops_allowed(record, census, limits));
     // The last ready replica of the only version that has any stays, whatever the floor.
@@ -286,7 +290,13 @@ fn surplus_wanted<'a>(census: &Census<'a>, limits: &Limits, above_floor: u32) ->
 /// The limits for the version that is wanted now.
 pub(super) fn limits_of(record: &Record) -> Result<Limits, LimitsError> {
     let policy = &record.policy;
-    Limits::resolve(record.wanted().replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)
+    let resolved = Limits::resolve(
+        record.wanted().replicas,
+        policy.max_surge,
+        policy.max_unavailable,
+        policy.allow_downtime,
+    );
+    Ok(capacity::accepted(record, resolved?))
 }
 
 fn budget(limits: &Limits, census: &Census<'_>) -> Budget {

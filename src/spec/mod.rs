@@ -15,7 +15,9 @@ pub use endpoint::{EndpointSpec, LocalEndpoint};
 pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,
 };
-pub use policy::{Batch, BatchPause, DeploymentPolicy, Drain, Rollback};
+pub use policy::{
+    Batch, BatchPause, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Rollback,
+};
 pub use problem::{PathStep, Problem};
 pub use quantity::{CountOrPercent, InvalidQuantity, Percent, TimeSpan};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};

@@ -33,6 +33,11 @@ pub struct DeploymentPolicy {
     pub rollback: Rollback,
     /// How replicas leave.
     pub drain: Drain,
+    /// What happens when the cloud has no devices for new replicas.
+    pub on_no_capacity: OnNoCapacity,
+    /// What happens when the apply is stopped: `hold` leaves the rollout where it is, for the next apply to go on;
+    /// `rollback` goes back to the prior version before the apply returns.
+    pub on_interrupt: OnInterrupt,
     /// Consents to moments in which no replica is ready, where the limits leave none.
     pub allow_downtime: bool,
 }
@@ -49,6 +54,8 @@ impl Default for DeploymentPolicy {
             max_start_failures: 2,
             rollback: Rollback::default(),
             drain: Drain::default(),
+            on_no_capacity: OnNoCapacity::default(),
+            on_interrupt: OnInterrupt::default(),
             allow_downtime: false,
         }
     }
@@ -118,6 +125,48 @@ impl Default for Drain {
     fn default() -> Self {
         Self { timeout: TimeSpan::from_seconds(120), unroute_delay: TimeSpan::from_seconds(5) }
     }
+}
+
+/// What happens when the cloud has no devices for new replicas. The prior version keeps serving in any case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnNoCapacity {
+    /// `wait` for devices; `degrade` to one replica fewer, whose devices the new one gets; `fail` at once.
+    pub action: CapacityAction,
+    /// Longest wait for devices before the rollout has failed.
+    pub timeout: TimeSpan,
+}
+
+impl Default for OnNoCapacity {
+    fn default() -> Self {
+        Self { action: CapacityAction::Wait, timeout: TimeSpan::from_seconds(900) }
+    }
+}
+
+/// What to do without devices.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum CapacityAction {
+    /// Wait for them.
+    #[default]
+    Wait,
+    /// Stop one old replica for them.
+    Degrade,
+    /// Give up at once.
+    Fail,
+}
+
+/// What to do when the apply is stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum OnInterrupt {
+    /// Leave the rollout where it is.
+    #[default]
+    Hold,
+    /// Go back first.
+    Rollback,
 }
 
 impl DeploymentPolicy {

@@ -42,7 +42,8 @@ fn each_way_of_not_coming_up_is_told_and_the_prior_version_goes_on_serving() {
 
 #[test]
 fn replicas_that_find_no_device_slots_are_told_and_the_prior_version_goes_on_serving() {
-    let (world, config) = World::applied(|config| config.with("policy.progress_deadline", "\"3s\""));
+    let (world, config) =
+        World::applied(|config| config.with("policy.on_no_capacity", "{ timeout = \"3s\" }"));
     let cases = [
         // Two of the old version hold a slot each until the second new one is ready, which finds three of four.
         ("version.accelerator", "{ type = \"cpu\", count = 4 }"),

@@ -136,3 +136,21 @@ fn nobody_else_can_roll_an_endpoint_that_is_being_rolled() {
     assert_eq!(world.answering_model("chat"), "technical");
     world.plans_nothing();
 }
+
+#[test]
+fn a_policy_that_wants_it_so_goes_back_before_a_stopped_apply_returns() {
+    let (world, config) = World::applied(|config| {
+        config.replicas(3).with("policy.min_ready", "\"1s\"").with("policy.on_interrupt", "\"rollback\"")
+    });
+    world.write(&config.model(&models().technical));
+    let watcher = LimitsWatcher::start(&world, "chat", 4, 3);
+    let load = Load::start(&world, "chat");
+    let apply = world.start_terraform(&["apply", "-auto-approve"]);
+    eventually("the new version has begun to serve", || world.ready_of(1) > 0);
+    processes::interrupt_group(apply.pid);
+    apply.wait_for(Duration::from_secs(60)).failed_with(&["rolled back", "Aborted by the stop of the apply"]);
+    assert_eq!((world.ready_of(0), world.ready_of(1)), (3, 0));
+    load.finish().all_succeeded();
+    watcher.kept();
+    assert_eq!(world.chat()["rollout"]["status"], "rolled_back");
+}
