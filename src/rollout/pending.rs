@@ -3,10 +3,13 @@
 //! Until they are old enough to show for certain they count at their worst: a start holds its devices and does not
 //! serve, a replica that was told to stop still holds its devices and serves no more.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::record::Record;
+use crate::fleet::Fleet;
 use crate::spec::{ReplicaId, TimeSpan, VersionNumber};
 
 /// How long an order may take to show before it counts as lost.
@@ -53,9 +56,11 @@ impl Record {
         self
     }
 
-    /// Drops orders that are old enough to show for certain.
-    pub(super) fn forget_orders(&mut self, now: Timestamp) {
-        self.pending.retain(|start| now < shows(start.at));
+    /// Drops orders that are old enough to show for certain, and starts that do show: when such a replica is missing
+    /// from a later look, it is gone.
+    pub(super) fn forget_orders(&mut self, fleet: &Fleet, now: Timestamp) {
+        let seen: BTreeSet<&ReplicaId> = fleet.replicas.iter().map(|replica| &replica.id).collect();
+        self.pending.retain(|start| now < shows(start.at) && !seen.contains(&start.replica));
         self.stopping.retain(|stop| now < shows(stop.at));
     }
 
@@ -68,4 +73,33 @@ impl Record {
 
 fn shows(ordered: Timestamp) -> Timestamp {
     super::pace::add(ordered, VISIBILITY_MAX.as_duration())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{Replica, ReplicaState};
+    use crate::rollout::Side;
+    use crate::spec::{DeploymentPolicy, RolloutRevision};
+
+    #[test]
+    fn a_start_that_has_shown_is_not_waited_for_when_its_replica_is_gone() {
+        let now = Timestamp::UNIX_EPOCH;
+        let to = Side { version: VersionNumber(1), replicas: 1 };
+        let mut record = Record::new(RolloutRevision(1), None, to, DeploymentPolicy::default(), now);
+        let ids = ["shown", "unseen"].map(|id| ReplicaId(id.to_owned()));
+        record.pending =
+            ids.clone().map(|replica| PendingStart { replica, version: to.version, at: now }).into();
+        let shown = Replica {
+            id: ids[0].clone(),
+            version: to.version,
+            state: ReplicaState::Requested,
+            ready_since: None,
+            start_failures: 0,
+            reason: None,
+        };
+        record.forget_orders(&Fleet { observed_at: now, replicas: vec![shown], weights: None }, now);
+        let left: Vec<&ReplicaId> = record.pending.iter().map(|start| &start.replica).collect();
+        assert_eq!(left, [&ids[1]]);
+    }
 }

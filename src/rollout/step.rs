@@ -112,7 +112,7 @@ pub fn step(input: &Input<'_>) -> Result<Decision, LimitsError> {
         let budget = budget(&limits_of(&record)?, &census);
         return Ok(Decision { actions: Vec::new(), wake_after: None, reasons: Vec::new(), budget, record });
     }
-    record.forget_orders(now);
+    record.forget_orders(input.fleet, now);
     let mut reasons = Vec::new();
     let census = Census::take(input.fleet, &record, input.accounting);
     failure::note_progress(&mut record, &census, now);
