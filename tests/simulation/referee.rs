@@ -40,6 +40,9 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
         world.violate(format!("{change:?} without an entry in the journal before it"));
         return;
     };
+    if record.paused_since.is_some() {
+        world.violate(format!("{change:?} in a pause"));
+    }
     let Limits { cap, floor, .. } = limits(record);
     let (occupied, ready) = (world.occupied(), world.ready());
     match change {
