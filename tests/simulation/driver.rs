@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use object_store::memory::InMemory;
 use sluice::engine::{Engine, EngineError, Report, Target};
-use sluice::ledger::{Holder, Ledger, LedgerError};
-use sluice::rollout::Phase;
+use sluice::ledger::{GivenCommand, Holder, Ledger, LedgerError};
+use sluice::rollout::{Command, Phase};
 use sluice::spec::{
     CloudName, DeploymentPolicy, EndpointName, PinnedVersion, Pins, VersionNumber, VersionSpec,
 };
@@ -89,6 +89,7 @@ impl Stage {
         let last = self.script.versions.len() - 1;
         let apply = Apply { version: last, policy: LAST_POLICY, machine: 9, skew_seconds: 0 };
         for run in 1..=LAST_RUNS_MAX {
+            self.give(Command::Resume).await;
             let outcome = self.run(apply, Ending::Free).await;
             if phase(&outcome) == Some(Phase::Succeeded) {
                 break;
@@ -106,17 +107,36 @@ impl Stage {
     }
 
     pub async fn perform(&mut self, act: &Act) {
-        let Some((later, second)) = act.second else {
-            self.run(act.apply, act.ending).await;
-            return;
-        };
+        let first = self.prepare(act.apply, act.ending);
         // Two at once are never on one machine here: there a live process is known to be alive.
-        let second = Apply { machine: act.apply.machine + 10, ..second };
-        let (first, second) = (self.prepare(act.apply, act.ending), self.prepare(second, Ending::Free));
-        tokio::join!(self.attend(first, act.ending), async {
-            sleep(Duration::from_millis(later)).await;
-            self.attend(second, Ending::Free).await
-        });
+        let machine = act.apply.machine + 10;
+        let second = act
+            .second
+            .map(|(later, second)| (later, self.prepare(Apply { machine, ..second }, Ending::Free)));
+        tokio::join!(
+            self.attend(first, act.ending),
+            async {
+                let Some((later, second)) = second else { return };
+                sleep(Duration::from_millis(later)).await;
+                self.attend(second, Ending::Free).await;
+            },
+            async {
+                for (later, command) in &act.commands {
+                    sleep(Duration::from_millis(*later)).await;
+                    self.give(*command).await;
+                }
+            }
+        );
+    }
+
+    /// Asks something of the newest rollout.
+    async fn give(&self, command: Command) {
+        let revisions = self.ledger.rollout_revisions(CloudName::Local, &self.endpoint).await.unwrap();
+        let Some(newest) = revisions.last() else { return };
+        self.note(&format!("{} is asked of {newest}", command.as_str()));
+        let at = now(&self.world).clock.at(0);
+        let given = GivenCommand { command, by: "somebody".to_owned(), at };
+        self.ledger.command(CloudName::Local, &self.endpoint, *newest, &given).await.unwrap();
     }
 
     pub async fn run(&mut self, apply: Apply, ending: Ending) -> Outcome {

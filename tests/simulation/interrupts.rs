@@ -114,7 +114,13 @@ async fn two_at_once_are_told_who_holds_the_rollout() {
     use super::script::{Act, Apply};
     let mut stage = serving(&[(Good, 3), (Good, 3), (Good, 3)], json!({})).await;
     let apply = |version, machine| Apply { version, policy: 0, machine, skew_seconds: 0 };
-    let act = Act { apply: apply(1, 1), ending: Ending::Free, second: Some((5_000, apply(2, 2))), pause: 0 };
+    let act = Act {
+        apply: apply(1, 1),
+        ending: Ending::Free,
+        second: Some((5_000, apply(2, 2))),
+        commands: Vec::new(),
+        pause: 0,
+    };
     stage.perform(&act).await;
     assert!(now(&stage.world).timeline.iter().any(|line| line.contains("is held by engine-")));
     assert_eq!(stage.ready_of(1), 3);

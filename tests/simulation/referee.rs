@@ -1,6 +1,6 @@
 //! Watches every instant: limits at each change, promises at each end, the journals at last.
 
-use sluice::engine::{EngineError, Report};
+use sluice::engine::{EngineError, Report, verify};
 use sluice::ledger::{Entry, EntryKind, Ledger};
 use sluice::rollout::{Limits, Phase, Record};
 use sluice::spec::{CloudName, EndpointName, RolloutRevision, VersionNumber};
@@ -40,6 +40,9 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
         world.violate(format!("{change:?} without an entry in the journal before it"));
         return;
     };
+    if record.paused_since.is_some() {
+        world.violate(format!("{change:?} in a pause"));
+    }
     let Limits { cap, floor, .. } = limits(record);
     let (occupied, ready) = (world.occupied(), world.ready());
     match change {
@@ -119,6 +122,9 @@ pub async fn judge_journals(ledger: &Ledger, endpoint: &EndpointName) -> Result<
         }
         let (journal, _) = ledger.rollout(CloudName::Local, endpoint, *revision).await.unwrap().unwrap();
         let entries = journal.entries().await.unwrap();
+        if let Some(finding) = verify(endpoint, &entries).findings.first() {
+            return Err(format!("{revision}: {finding}"));
+        }
         let mut before: Option<&Entry> = None;
         for (index, (entry, _)) in entries.iter().enumerate() {
             let hash = index.checked_sub(1).map(|last| entries[last].1.clone());

@@ -105,7 +105,9 @@ async fn a_clock_that_runs_ahead_blocks_nobody_and_takes_nothing_from_the_living
     // One that is a minute ahead sees a lease that has run out, of a holder who is at work.
     let apply = |version, machine, skew_seconds| Apply { version, policy: 0, machine, skew_seconds };
     let second = Some((15_000, apply(2, 4, 60)));
-    stage.perform(&Act { apply: apply(0, 3, 0), ending: Ending::Free, second, pause: 0 }).await;
+    stage
+        .perform(&Act { apply: apply(0, 3, 0), ending: Ending::Free, second, commands: Vec::new(), pause: 0 })
+        .await;
     assert_eq!((stage.ready_of(0), stage.ready_of(2)), (3, 0));
     stage.was_kept().await;
 }

@@ -1,5 +1,6 @@
 //! What happens in one simulation: drawn from a seed, readable when printed.
 
+use sluice::rollout::Command;
 use sluice::spec::{CountOrPercent, DeploymentPolicy};
 
 use super::clock::Millis;
@@ -29,6 +30,8 @@ pub struct Act {
     pub ending: Ending,
     /// Somebody else applies as well, so much later.
     pub second: Option<(Millis, Apply)>,
+    /// What people ask of the rollout meanwhile, each so long after the one before.
+    pub commands: Vec<(Millis, Command)>,
     /// Time until the next act.
     pub pause: Millis,
 }
@@ -149,9 +152,17 @@ fn acts(random: &mut Random, versions: usize, skewed: bool) -> Vec<Act> {
             (random.within(0, 60_000), apply(random, version))
         });
         let pause = random.pick(&[0, 0, 1_000, 20_000, 60_000]);
-        acts.push(Act { apply: apply(random, version), ending, second, pause });
+        let commands = if random.permille(200) { commands(random) } else { Vec::new() };
+        acts.push(Act { apply: apply(random, version), ending, second, commands, pause });
     }
     acts
+}
+
+/// Every pause ends: by a word to go on, or to go back.
+fn commands(random: &mut Random) -> Vec<(Millis, Command)> {
+    let first = random.pick(&[Command::Pause, Command::Pause, Command::Abort]);
+    let last = random.pick(&[Command::Resume, Command::Resume, Command::Abort]);
+    vec![(random.within(0, 60_000), first), (random.within(0, 400_000), last)]
 }
 
 fn skew(random: &mut Random, skewed: bool) -> i64 {
