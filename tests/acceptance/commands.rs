@@ -12,7 +12,7 @@ use sluice::rollout::Phase;
 use sluice::spec::{CloudName, EndpointName};
 
 /// Longest time for an apply to end after a word.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 fn say(world: &World, arguments: &[&str]) -> Output {
     Command::new(PROVIDER).args(arguments).arg("--data-dir").arg(world.data_dir()).output().unwrap()

@@ -148,7 +148,7 @@ fn a_policy_that_wants_it_so_goes_back_before_a_stopped_apply_returns() {
     let apply = world.start_terraform(&["apply", "-auto-approve"]);
     eventually("the new version has begun to serve", || world.ready_of(1) > 0);
     processes::interrupt_group(apply.pid);
-    apply.wait_for(Duration::from_secs(60)).failed_with(&["rolled back", "Aborted by the stop of the apply"]);
+    apply.wait_for(Duration::from_mins(1)).failed_with(&["rolled back", "Aborted by the stop of the apply"]);
     assert_eq!((world.ready_of(0), world.ready_of(1)), (3, 0));
     load.finish().all_succeeded();
     watcher.kept();

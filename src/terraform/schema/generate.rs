@@ -93,7 +93,7 @@ impl Generator {
     ) -> Result<Attribute, SchemaError> {
         let json = without_null(property);
         let extension = property.get(EXTENSION).or_else(|| json.get(EXTENSION)).cloned().unwrap_or_default();
-        let attr_type = self.attribute_type(&json, at, depth)?;
+        let mut attr_type = self.attribute_type(&json, at, depth)?;
         let computed = extension.get("computed");
         let default = property.get("default").or_else(|| json.get("default")).filter(|d| !d.is_null());
         // A computed attribute's default is how Rust fills the gap, not what Terraform is to plan.
@@ -105,6 +105,10 @@ impl Generator {
             _ if required => AttributeConstraint::Required,
             _ => AttributeConstraint::Optional,
         };
+        if constraint == AttributeConstraint::Computed {
+            self.rules.retain(|names, _| !names.starts_with(&format!("{at}.")));
+            mark_computed(&mut attr_type);
+        }
         let default = default.map(|json| Value::from_json(Node::Type(&attr_type), json)).transpose();
         self.add_rule(
             at,
@@ -232,8 +236,25 @@ fn constraints(json: &Json) -> Constraints {
     constraints
 }
 
+/// Nobody configures the parts of what is computed.
+fn mark_computed(attr_type: &mut AttributeType) {
+    let (AttributeType::AttributeSingle(fields)
+    | AttributeType::AttributeList(fields)
+    | AttributeType::AttributeMap(fields)) = attr_type
+    else {
+        return;
+    };
+    for attribute in fields.values_mut() {
+        attribute.constraint = AttributeConstraint::Computed;
+        mark_computed(&mut attribute.attr_type);
+    }
+}
+
+/// The text of a doc comment. Its lines are cut for the editor, its paragraphs for the reader.
 fn description(json: &Json) -> Description {
-    Description::markdown(json.get("description").and_then(Json::as_str).unwrap_or_default())
+    let text = json.get("description").and_then(Json::as_str).unwrap_or_default();
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+    Description::markdown(paragraphs.collect::<Vec<_>>().join("\n\n"))
 }
 
 fn flag(json: &Json, name: &str) -> bool {
