@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::diagnostics::{Diagnostics, Report};
+use super::diagnostics::{Diagnostics, Report, sentence};
 use super::value::{Path, Value};
 use crate::spec::{PathStep as SpecStep, Problem};
 
@@ -65,14 +65,6 @@ fn report(below: &Path, path: &Path, error: &serde_json::Error, diagnostics: &mu
     if !diagnostics.has_error_at(&at) {
         diagnostics.error_at(&at, "Invalid value", sentence(&error.to_string()));
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
-    let rest: String = characters.collect();
-    let end = if rest.ends_with('.') { "" } else { "." };
-    format!("{first}{rest}{end}")
 }
 
 fn join(below: &Path, path: &Path) -> Path {

@@ -20,6 +20,12 @@ pub fn diagnostic(
     Diagnostic { summary: summary.into(), detail: detail.into(), attribute: attribute_path(path) }
 }
 
+/// An error's text as a sentence: a capital letter first, one full stop last.
+pub(super) fn sentence(text: &str) -> String {
+    let mut letters = text.trim_end_matches('.').chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
+}
+
 /// Short ways to report, all without backtraces.
 pub trait Report {
     /// Adds an error about the part at `path`; the root is the whole resource.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::decode::decode;
 use super::deployment_policy::{decode_policy, validate_policy};
-use super::diagnostics::{Diagnostics, Report};
+use super::diagnostics::{Diagnostics, Report, sentence};
 use super::endpoint_outcome as outcome;
 use super::endpoint_version::version_number;
 use super::provider::Connections;
@@ -96,14 +96,6 @@ impl EndpointResource {
     /// The type cannot be turned into a schema.
     pub fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
         Ok(Self { schema: ResourceSchema::from_type::<EndpointState>(0)?, connections })
-    }
-
-    fn cloud_of(&self, value: &Value) -> CloudName {
-        value
-            .attribute("cloud")
-            .as_str()
-            .and_then(|name| name.parse().ok())
-            .unwrap_or_else(|| self.connections.default_cloud())
     }
 
     /// The snapshot of a version: planned by this process, or in the ledger.
@@ -258,7 +250,8 @@ impl ManagedResource for EndpointResource {
         let mut state = request.state;
         let unchanged = |state| ReadOutcome { state: Some(state), private: None };
         let Some(endpoint) = name_of(&state) else { return unchanged(state) };
-        let Some(engine) = self.connections.engine(self.cloud_of(&state), diagnostics).await else {
+        let Some(engine) = self.connections.engine(self.connections.cloud_of(&state), diagnostics).await
+        else {
             return unchanged(state);
         };
         match self.view(&engine, &endpoint, diagnostics).await {
@@ -288,7 +281,7 @@ impl ManagedResource for EndpointResource {
             ["name", "version", "policy"].iter().all(|name| planned.attribute(name).is_wholly_known());
         let needs_rollout = !planned.attribute("rollout").is_wholly_known();
         if known && needs_rollout && self.connections.is_complete() {
-            let cloud = self.cloud_of(&planned);
+            let cloud = self.connections.cloud_of(&planned);
             if let Some(engine) = self.connections.engine(cloud, diagnostics).await {
                 self.plan_rollout(&engine, prior.as_ref(), &mut planned, diagnostics).await;
             }
@@ -303,7 +296,7 @@ impl ManagedResource for EndpointResource {
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
         let planned = request.planned;
-        let cloud = self.cloud_of(&planned);
+        let cloud = self.connections.cloud_of(&planned);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, endpoint_spec(&planned, diagnostics))
         else {
@@ -337,7 +330,7 @@ impl ManagedResource for EndpointResource {
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
         let UpdateRequest { prior, planned, .. } = request;
-        let cloud = self.cloud_of(&planned);
+        let cloud = self.connections.cloud_of(&planned);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, endpoint_spec(&planned, diagnostics))
         else {
@@ -362,7 +355,7 @@ impl ManagedResource for EndpointResource {
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
         let prior = request.prior;
-        let cloud = self.cloud_of(&prior);
+        let cloud = self.connections.cloud_of(&prior);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, name_of(&prior))
         else {
@@ -443,9 +436,4 @@ fn endpoint_spec(planned: &Value, diagnostics: &mut Diagnostics) -> Option<Endpo
 
 fn name_of(value: &Value) -> Option<EndpointName> {
     EndpointName::new(value.attribute("name").as_str()?).ok()
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).chain(['.']).collect()).unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! What a rollout means for Terraform: state that tells what serves, and a message that says what to do.
 
-use super::diagnostics::{Diagnostics, Report as _};
+use super::diagnostics::{Diagnostics, Report as _, sentence};
 use super::endpoint::COMPUTED;
 use super::resource::ApplyOutcome;
 use super::value::{Path, Value};
@@ -73,8 +73,8 @@ pub(super) fn after_create(
         _ => {
             let summary = format!("Endpoint `{name}` was not created: {version} does not serve");
             let detail = format!(
-                "{}.\n\nNothing was kept. Repair the version and apply again.",
-                capitalised(&reason(&record))
+                "{}\n\nNothing was kept. Repair the version and apply again.",
+                sentence(&reason(&record))
             );
             diagnostics.error_at(&Path::root(), summary, detail);
             ApplyOutcome::none()
@@ -126,12 +126,12 @@ fn told(target: &Target, record: &Record, view: Option<&EndpointView>) -> (Strin
     let version = target.version.number;
     let serving = serves(view);
     let revision = record.revision;
-    let why = capitalised(&reason(record));
+    let why = sentence(&reason(record));
     match record.phase {
         Phase::RolledBack => (
             format!("Endpoint `{name}` was not updated to {version}: rolled back"),
             format!(
-                "{why}.\n\n{serving} Rollout {revision} was rolled back and changed nothing that lasts. Repair the \
+                "{why}\n\n{serving} Rollout {revision} was rolled back and changed nothing that lasts. Repair the \
                  version and apply again; the next plan shows the same change."
             ),
         ),
@@ -145,34 +145,34 @@ fn told(target: &Target, record: &Record, view: Option<&EndpointView>) -> (Strin
         Phase::Frozen => (
             format!("The rollout of {version} on endpoint `{name}` failed and stands still"),
             format!(
-                "{why}.\n\n{serving} The policy has rollback.auto = false: everything that is ready was kept. Repair the \
+                "{why}\n\n{serving} The policy has rollback.auto = false: everything that is ready was kept. Repair the \
                  version, or set `version` back, and apply again."
             ),
         ),
         Phase::RollbackFailed => (
             format!("The rollout of {version} on endpoint `{name}` failed, and so did going back"),
             format!(
-                "{why}.\n\n{serving} Everything that is ready was kept. Look at the replicas with `sluice status {name}`, \
+                "{why}\n\n{serving} Everything that is ready was kept. Look at the replicas with `sluice status {name}`, \
                  repair the cause and apply again."
             ),
         ),
         _ => (
             format!("Endpoint `{name}` does not serve {version} with all its replicas"),
-            format!("{why}.\n\n{serving} Repair the cause and apply again."),
+            format!("{why}\n\n{serving} Repair the cause and apply again."),
         ),
     }
 }
 
 fn failed_to_run(error: &EngineError, view: Option<&EndpointView>) -> String {
-    let what = capitalised(&Chain(error).to_string());
+    let what = sentence(&Chain(error).to_string());
     let next = match error {
         EngineError::Held { .. } => "Wait for it to end, or stop it, and apply again.",
         EngineError::NotStartable { .. } => "Bring the artifact back, or plan another version.",
         _ => "Repair the cause and apply again: what was begun is taken up from where it stands.",
     };
     match view {
-        Some(_) => format!("{what}.\n\n{} {next}", serves(view)),
-        None => format!("{what}.\n\n{next}"),
+        Some(_) => format!("{what}\n\n{} {next}", serves(view)),
+        None => format!("{what}\n\n{next}"),
     }
 }
 
@@ -192,10 +192,4 @@ fn reason(record: &Record) -> String {
         Some(failure) => failure.reason.clone(),
         None => format!("the rollout ended as {}", record.phase.as_str()),
     }
-}
-
-fn capitalised(text: &str) -> String {
-    let text = text.trim_end_matches('.');
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -101,14 +101,6 @@ impl EndpointVersionResource {
         Ok(Self { schema: ResourceSchema::from_type::<EndpointVersionState>(0)?, connections })
     }
 
-    fn cloud_of(&self, value: &Value) -> CloudName {
-        value
-            .attribute("cloud")
-            .as_str()
-            .and_then(|name| name.parse().ok())
-            .unwrap_or_else(|| self.connections.default_cloud())
-    }
-
     /// The snapshot to mint: what is written, or that of an earlier version; pinned to what it is now.
     async fn snapshot(
         &self,
@@ -149,7 +141,7 @@ impl EndpointVersionResource {
         diagnostics: &mut Diagnostics,
     ) -> Option<Value> {
         let endpoint = endpoint_name(&planned)?;
-        let cloud = self.cloud_of(&planned);
+        let cloud = self.connections.cloud_of(&planned);
         let (spec, pins) = self.snapshot(engine, &endpoint, &planned, diagnostics).await?;
         let digest = Digest::of(&spec, &pins);
         let prior = request
@@ -190,7 +182,7 @@ impl EndpointVersionResource {
 
     /// Mints what was planned.
     async fn mint(&self, mut planned: Value, diagnostics: &mut Diagnostics) -> ApplyOutcome {
-        let cloud = self.cloud_of(&planned);
+        let cloud = self.connections.cloud_of(&planned);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, endpoint_name(&planned))
         else {
@@ -227,7 +219,7 @@ impl EndpointVersionResource {
         pins: Pins,
         diagnostics: &mut Diagnostics,
     ) -> Option<VersionRecord> {
-        let cloud = self.cloud_of(planned);
+        let cloud = self.connections.cloud_of(planned);
         let number = match version_number(planned.attribute("number")) {
             Some(number) => number,
             None => report(engine.ledger.latest_version(cloud, &endpoint).await, diagnostics)?
@@ -296,7 +288,7 @@ impl ManagedResource for EndpointVersionResource {
     async fn read(&self, _: &Context, request: ReadRequest, diagnostics: &mut Diagnostics) -> ReadOutcome {
         let unchanged = ReadOutcome { state: Some(request.state.clone()), private: None };
         let state = request.state;
-        let cloud = self.cloud_of(&state);
+        let cloud = self.connections.cloud_of(&state);
         let (Some(endpoint), Some(number)) =
             (endpoint_name(&state), version_number(state.attribute("number")))
         else {
@@ -327,7 +319,7 @@ impl ManagedResource for EndpointVersionResource {
             }
             return PlanOutcome { planned: Some(planned), ..PlanOutcome::default() };
         }
-        let cloud = self.cloud_of(&planned);
+        let cloud = self.connections.cloud_of(&planned);
         let Some(engine) = self.connections.engine(cloud, diagnostics).await else {
             return PlanOutcome { planned: Some(planned), ..PlanOutcome::default() };
         };
@@ -363,7 +355,7 @@ impl ManagedResource for EndpointVersionResource {
         request: DeleteRequest,
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
-        let cloud = self.cloud_of(&request.prior);
+        let cloud = self.connections.cloud_of(&request.prior);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, endpoint_name(&request.prior))
         else {

@@ -89,6 +89,12 @@ impl Connections {
         self.settings().config.cloud.unwrap_or_default()
     }
 
+    /// The cloud that a resource's value names, else the provider's.
+    pub fn cloud_of(&self, value: &Value) -> CloudName {
+        let named = value.attribute("cloud").as_str().and_then(|name| name.parse().ok());
+        named.unwrap_or_else(|| self.default_cloud())
+    }
+
     /// Whether the configuration is complete enough to ask anything.
     pub fn is_complete(&self) -> bool {
         !self.settings().incomplete
