@@ -1,8 +1,13 @@
 //! The house rules that a compiler does not check: which module may name which, and how long things may get.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot read its own repository has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot read its own repository has failed"
+)]
 
 mod imports;
+mod pages;
 mod sizes;
 
 use std::path::{Path, PathBuf};
