@@ -18,10 +18,12 @@ const PROTOCOL: &str = "6";
 const SOCKET_PATH_LEN_MAX: usize = 103;
 /// How many names are tried for the socket's directory.
 const DIRECTORY_ATTEMPTS_MAX: u32 = 64;
+/// Most entries of the temporary directory that are looked at for what others left behind.
+const SWEPT_ENTRIES_MAX: usize = 4096;
 
 /// What anyone reads who starts the plugin by hand.
 pub const STARTED_BY_HAND: &str = "This program is a Terraform plugin. Terraform starts it by itself; it is not \
-    meant to be run directly.\nDeclare the provider in your configuration and run `terraform init`.";
+    meant to be run directly.\nDeclare the provider in your configuration and run `terraform init`.\nFor its command line run it with --help.";
 
 /// Why the plugin cannot start serving.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +95,7 @@ impl Socket {
     /// When no directory can be made or the socket cannot be bound.
     pub fn open() -> Result<Self, HandshakeError> {
         let parent = env::var_os("PLUGIN_UNIX_SOCKET_DIR").map_or_else(env::temp_dir, PathBuf::from);
+        sweep(&parent);
         let directory = fresh_directory(&parent).map_err(HandshakeError::Socket)?;
         match UnixListener::bind(directory.join("s")) {
             Ok(listener) => Ok(Self { directory, listener }),
@@ -118,6 +121,31 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// Removes directories of plugins that were killed before they could do it themselves.
+fn sweep(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for directory in entries.take(SWEPT_ENTRIES_MAX).flatten().map(|entry| entry.path()) {
+        if left_behind(&directory) {
+            let _ = std::fs::remove_dir_all(&directory);
+        }
+    }
+}
+
+/// Named as ours, of a process that is not here, and nobody listens: the last tells a process in another container,
+/// with the same temporary directory, from one that is gone.
+fn left_behind(directory: &Path) -> bool {
+    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let process =
+        name.strip_prefix("sluice-").and_then(|rest| rest.split_once('-')).map(|(process, _)| process);
+    let Some(process) = process.and_then(|process| process.parse::<u32>().ok()) else { return false };
+    let gone = Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{process}")).exists();
+    let nobody_listens = || {
+        let connected = std::os::unix::net::UnixStream::connect(directory.join("s"));
+        connected.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    };
+    gone && nobody_listens()
 }
 
 fn fresh_directory(parent: &Path) -> std::io::Result<PathBuf> {
@@ -203,6 +231,20 @@ mod tests {
         assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
         drop(socket);
         assert!(!directory.exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_plugin_left_is_swept_and_what_lives_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        // No process has this number: it is above the kernel's limit.
+        let (dead, alive) = (parent.path().join("sluice-4194305-0"), parent.path().join("sluice-4194306-0"));
+        for directory in [&dead, &alive] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        drop(std::os::unix::net::UnixListener::bind(dead.join("s")).unwrap());
+        let _listener = UnixListener::bind(alive.join("s")).unwrap();
+        sweep(parent.path());
+        assert!(!dead.exists() && alive.exists());
     }
 
     #[test]
