@@ -19,6 +19,7 @@ mod bad_places;
 mod bad_policies;
 mod bad_replicas;
 mod bad_versions;
+mod chaos;
 mod commands;
 mod drift;
 mod failure;
