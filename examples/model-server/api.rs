@@ -107,6 +107,10 @@ impl Api {
         })?;
         let planned = model.plan(&request)?;
         tokio::time::sleep(self.faults.slow_first_byte).await;
+        if self.faults.fail_completions {
+            let message = "the model gives no answer".to_owned();
+            return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message));
+        }
         if request.is_streamed() {
             Ok(response("text/event-stream", completion::stream(planned)))
         } else {

@@ -11,6 +11,10 @@ pub struct Faults {
           default_missing_value = "0s", value_parser = duration)]
     pub fail_health: Option<Duration>,
 
+    /// Answer every completion with 500, however well `/health` is
+    #[arg(long)]
+    pub fail_completions: bool,
+
     /// Run without ever binding the port
     #[arg(long)]
     pub never_listen: bool,

@@ -48,7 +48,7 @@ mod tests {
 
     use super::*;
     use crate::agent::desired::EndpointRecord;
-    use crate::agent::replica::{Phase, Replica, STOP_AT_ONCE};
+    use crate::agent::replica::{Checks, Phase, Replica, STOP_AT_ONCE};
     use crate::spec::{ReplicaId, VersionNumber};
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -78,10 +78,11 @@ mod tests {
         let (stopping, _) = replica("b", Phase::Ready { since: NOW }).on(
             crate::agent::replica::Event::Stop(STOP_AT_ONCE),
             NOW,
-            &crate::spec::HealthCheck::default(),
+            Checks { health: &crate::spec::HealthCheck::default(), warmup: None },
         );
-        let starting = replica("c", Phase::Starting);
-        let table = table(&desired(false, vec![ready, stopping, starting]), 7, 2);
+        let climbing = [Phase::Starting, Phase::Loaded, Phase::Warmed];
+        let [starting, loaded, warmed] = climbing.map(|phase| replica(&format!("c-{phase:?}"), phase));
+        let table = table(&desired(false, vec![ready, stopping, starting, loaded, warmed]), 7, 2);
         let routes = &table.endpoints["chat"];
         assert_eq!((table.epoch, table.generation, routes.port), (7, 2, 8080));
         assert_eq!(routes.weights, Some(BTreeMap::from([(3, 5)])));

@@ -10,6 +10,7 @@ mod policy;
 mod problem;
 mod quantity;
 mod version;
+mod warmup;
 
 pub use endpoint::{EndpointSpec, LocalEndpoint};
 pub use id::{
@@ -21,3 +22,4 @@ pub use policy::{
 pub use problem::{PathStep, Problem};
 pub use quantity::{CountOrPercent, InvalidQuantity, Percent, TimeSpan};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
+pub use warmup::Warmup;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, TimeSpan, VersionNumber};
+use super::{Problem, TimeSpan, VersionNumber, Warmup};
 
 /// Most replicas that one version may ask for.
 pub const REPLICAS_MAX: u32 = 10_000;
@@ -30,6 +30,9 @@ pub struct VersionSpec {
     /// When a replica counts as ready.
     #[serde(default)]
     pub health: HealthCheck,
+    /// What it must answer before it is ready. Nothing by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<Warmup>,
     /// Settings of the inference engine. The local cloud hands each to the process as `ENGINE_<NAME>`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub engine: BTreeMap<String, String>,
@@ -120,6 +123,9 @@ impl VersionSpec {
         self.validate_texts(&mut problems);
         self.validate_scaling(&mut problems);
         self.validate_health(&mut problems);
+        if let Some(warmup) = &self.warmup {
+            warmup.validate(&mut problems);
+        }
         problems
     }
 
@@ -202,13 +208,7 @@ impl VersionSpec {
 
     fn validate_health(&self, problems: &mut Vec<Problem>) {
         let health = &self.health;
-        if !health.path.starts_with('/') || health.path.contains([' ', '\r', '\n']) {
-            problems.push(Problem::at(
-                "health.path",
-                "Invalid path",
-                format!("`{}` must start with a slash and hold no spaces.", health.path.escape_debug()),
-            ));
-        }
+        problems.extend(invalid_path("health.path", &health.path));
         let spans = [
             ("health.interval", health.interval),
             ("health.timeout", health.timeout),
@@ -221,6 +221,13 @@ impl VersionSpec {
             problems.push(Problem::at("health.failures_max", "Out of range", "At least 1."));
         }
     }
+}
+
+/// What is wrong with the path of a request, if something is.
+pub(super) fn invalid_path(attribute: &str, path: &str) -> Option<Problem> {
+    let is_usable = path.starts_with('/') && !path.contains(|c: char| c.is_whitespace() || c.is_control());
+    let detail = format!("`{}` must start with a slash and hold no spaces.", path.escape_debug());
+    (!is_usable).then(|| Problem::at(attribute, "Invalid path", detail))
 }
 
 fn is_variable_name(name: &str) -> bool {
@@ -299,6 +306,7 @@ mod tests {
             "scaling": { "min_replicas": 3, "max_replicas": 2 },
             "health": { "path": "health", "interval": "0s" },
             "env": { "1BAD": "x", "GOOD": "nul\u{0}" },
+            "warmup": { "body": "", "timeout": "0s" },
         });
         assert_eq!(
             problems(&bad),
@@ -309,7 +317,9 @@ mod tests {
                 "env",
                 "scaling.max_replicas",
                 "health.path",
-                "health.interval"
+                "health.interval",
+                "warmup.body",
+                "warmup.timeout"
             ]
         );
     }

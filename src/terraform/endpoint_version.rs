@@ -22,12 +22,13 @@ use crate::engine::Engine;
 use crate::ledger::LedgerError;
 use crate::spec::{
     Accelerator, CloudName, Container, EndpointName, HealthCheck, Model, PinnedVersion, Pins, Scaling,
-    VersionId, VersionNumber, VersionSpec,
+    VersionId, VersionNumber, VersionSpec, Warmup,
 };
 use crate::version::{Change, Digest, VersionRecord, diff};
 
 /// Attributes that make up the snapshot.
-const SNAPSHOT: [&str; 7] = ["model", "container", "accelerator", "scaling", "health", "engine", "env"];
+const SNAPSHOT: [&str; 8] =
+    ["model", "container", "accelerator", "scaling", "health", "warmup", "engine", "env"];
 /// Those of them that every snapshot needs.
 const NEEDED: [&str; 3] = ["model", "container", "scaling"];
 
@@ -58,6 +59,7 @@ struct EndpointVersionState {
     /// When a replica counts as ready, and when no longer.
     #[serde(default)]
     health: HealthCheck,
+    warmup: Option<Warmup>,
     /// Settings of the inference engine. The local cloud hands each to the process as `ENGINE_<NAME>`.
     engine: Option<BTreeMap<String, String>>,
     /// Environment variables of the process.

@@ -74,4 +74,19 @@ mod tests {
         assert_ne!(pinned, digest(json("a.bin", "61s"), Some("sha256:1")));
         assert_ne!(digest(json("a.bin", "60s"), None), digest(json("b.bin", "60s"), None));
     }
+
+    #[test]
+    fn a_version_without_a_warm_up_keeps_the_digest_from_before_there_were_any() {
+        let spec: VersionSpec = serde_json::from_value(json("a.bin", "60s")).unwrap();
+        let canonical = serde_json::to_value(&spec).unwrap();
+        let keys: Vec<&String> = canonical.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["container", "health", "model", "scaling"]);
+        let warmed = |body: &str| {
+            let mut json = json("a.bin", "60s");
+            json["warmup"] = serde_json::json!({ "body": body });
+            digest(json, None)
+        };
+        assert_ne!(warmed("{}"), digest(json("a.bin", "60s"), None));
+        assert_ne!(warmed("{}"), warmed("[]"));
+    }
 }

@@ -60,3 +60,30 @@ fn replicas_that_find_no_device_slots_are_told_and_the_prior_version_goes_on_ser
         assert_eq!(world.chat()["live_version"], 0);
     }
 }
+
+#[test]
+fn a_version_that_is_well_but_answers_nothing_is_rolled_back_and_one_that_answers_is_warmed_up() {
+    let warmup = "{ requests = 2, body = jsonencode({ prompt = \"The\", max_tokens = 1 }) }";
+    let (world, config) = World::applied(|config| config.with("policy.max_start_failures", 1));
+    let pids = world.replica_pids();
+    let load = Load::start(&world, "chat");
+    let watcher = LimitsWatcher::start(&world, "chat", 3, 2);
+    let warmed = config.with("version.warmup", warmup);
+    world.write(&warmed.clone().serving_with(&["--fail-completions"]));
+    let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&[
+        "Endpoint `chat` was not updated to v1: rolled back",
+        "warm-up request 1 of 2 was answered with status 500 by POST /v1/completions",
+        "the model gives no answer",
+        "v0 still serves with 2 ready replicas",
+    ]);
+    assert_eq!(output.errors(), 1, "{}", output.stderr);
+    assert_eq!((world.chat()["live_version"].as_u64(), world.replica_pids()), (Some(0), pids));
+    world.write(&warmed);
+    world.apply();
+    load.finish().all_succeeded();
+    watcher.kept();
+    assert_eq!(world.chat()["live_version"], 2);
+    let state = world.state().attributes("sluice_endpoint_version.chat")["warmup"].clone();
+    assert_eq!((&state["path"], &state["timeout"]), (&"/v1/completions".into(), &"30s".into()));
+    world.plans_nothing();
+}

@@ -8,3 +8,4 @@ mod machine;
 mod replica;
 mod serving;
 mod versions;
+mod warmup;

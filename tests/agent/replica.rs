@@ -55,6 +55,13 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             head.push(line);
         }
         let target = head[0].split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut sent = Vec::new();
+        let length = header(&head, "content-length").parse().unwrap_or(0);
+        reader.by_ref().take(length).read_to_end(&mut sent)?;
+        if head[0].starts_with("POST ") {
+            let (kind, sent) = (header(&head, "content-type"), String::from_utf8(sent).unwrap());
+            write_down(&format!("POST {target} {kind} {sent}\n"));
+        }
         let sick = std::env::var("SICK_FILE").is_ok_and(|path| std::fs::exists(path).unwrap());
         if let Some(path) = target.strip_prefix("/hold") {
             // Answers when the file appears: a request that stays in flight for as long as a test wants.
@@ -62,17 +69,38 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
-        let status = if target == "/health" && sick { "503 Service Unavailable" } else { "200 OK" };
+        let completions = std::env::var("COMPLETIONS").unwrap_or_default();
+        let refused = target == "/v1/completions" && completions == "refused";
+        if target == "/v1/completions" && completions == "crash" {
+            std::process::exit(9);
+        }
+        let status = match target.as_str() {
+            "/health" if sick => "503 Service Unavailable",
+            "/v1/completions" if refused => "500 Internal Server Error",
+            _ => "200 OK",
+        };
         let body = format!(
             "{} {}",
             std::env::var("SLUICE_REPLICA").unwrap(),
             std::env::var("SLUICE_VERSION").unwrap()
         );
         let body = if target == "/worker" { WORKER.get().unwrap().id().to_string() } else { body };
-        let length = head
-            .iter()
-            .find_map(|line| line.to_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
-        std::io::copy(&mut reader.by_ref().take(length.unwrap_or(0)), &mut std::io::sink())?;
+        let body = if refused { "out of\nmemory".to_owned() } else { body };
         write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+    }
+}
+
+/// A header of a request; empty if it has none of that name.
+fn header(head: &[String], name: &str) -> String {
+    let mut lines = head.iter().filter_map(|line| line.split_once(':'));
+    let line = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
+    line.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+}
+
+/// Tells the test of a request, before it is answered.
+fn write_down(line: &str) {
+    if let Ok(path) = std::env::var("SEEN_FILE") {
+        let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
     }
 }

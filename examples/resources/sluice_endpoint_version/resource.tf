@@ -12,6 +12,11 @@ resource "sluice_endpoint_version" "chat" {
     start_timeout = "15m"
   }
 
+  warmup = {
+    requests = 2
+    body     = jsonencode({ prompt = "Hello", max_tokens = 8 })
+  }
+
   env = {
     LLAMA_ARG_CTX_SIZE = "8192"
   }

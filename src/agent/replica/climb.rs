@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{CheckFailure, Effect, Phase, ProcessIdentity, Replica, after};
+use super::{CheckFailure, Checks, Effect, Phase, ProcessIdentity, Replica, after};
 use crate::spec::HealthCheck;
 
 /// Wait before the first restart; doubles with each restart in a row.
@@ -72,6 +72,7 @@ impl Replica {
         self.started_at = Some(now);
         self.failed_checks = 0;
         self.last_failure = None;
+        self.warmups_answered = 0;
         self.phase = Phase::Starting;
         Vec::new()
     }
@@ -87,17 +88,15 @@ impl Replica {
         &mut self,
         result: Result<(), CheckFailure>,
         now: Timestamp,
-        health: &HealthCheck,
+        checks: Checks<'_>,
     ) -> Vec<Effect> {
+        let health = checks.health;
         match (&self.phase, result) {
-            (Phase::Starting, Ok(())) => {
-                self.phase = Phase::Ready { since: now };
-                self.start_failures = 0;
-                self.failed_checks = 0;
-                self.last_failure = None;
-                self.reason = None;
+            (Phase::Starting, Ok(())) if checks.warmup.is_some() => {
+                self.phase = Phase::Loaded;
                 Vec::new()
             }
+            (Phase::Starting, Ok(())) => self.become_ready(now),
             (Phase::Ready { .. }, Ok(())) => {
                 self.failed_checks = 0;
                 Vec::new()
@@ -125,6 +124,15 @@ impl Replica {
         }
     }
 
+    pub(super) fn become_ready(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.phase = Phase::Ready { since: now };
+        self.start_failures = 0;
+        self.failed_checks = 0;
+        self.last_failure = None;
+        self.reason = None;
+        Vec::new()
+    }
+
     pub(super) fn check_start_timeout(&mut self, now: Timestamp, health: &HealthCheck) -> Vec<Effect> {
         let timeout = health.start_timeout;
         if self.started_at.is_some_and(|at| now < after(at, timeout.as_duration())) {
@@ -146,7 +154,7 @@ impl Replica {
         let line = last_line.map(|line| format!(": {line}")).unwrap_or_default();
         let reason = format!("{how} after {}.{} s{line}", age / 1000, age % 1000 / 100);
         match self.phase {
-            Phase::Starting => {
+            Phase::Starting | Phase::Loaded | Phase::Warmed => {
                 self.start_failures = self.start_failures.saturating_add(1);
                 self.fail(reason);
                 vec![Effect::Kill]
@@ -181,6 +189,7 @@ impl Replica {
     pub(super) fn restored(&mut self) -> Vec<Effect> {
         match self.phase {
             Phase::Allocated => vec![Effect::Spawn],
+            Phase::Warmed => vec![Effect::Admit],
             Phase::Terminating { .. } => vec![Effect::Terminate],
             Phase::Ending | Phase::Killed => vec![Effect::Kill],
             _ => Vec::new(),

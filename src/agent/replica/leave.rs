@@ -31,7 +31,7 @@ impl Replica {
                 self.gone();
                 Vec::new()
             }
-            Phase::Starting => self.terminate(now),
+            Phase::Starting | Phase::Loaded | Phase::Warmed => self.terminate(now),
             Phase::Ready { .. } => {
                 self.phase = Phase::Unrouting;
                 Vec::new()

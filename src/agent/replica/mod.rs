@@ -6,6 +6,7 @@
 
 mod climb;
 mod leave;
+mod warm;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cloud::local::types::StopReplica;
 use crate::fleet::ReplicaState;
-use crate::spec::{HealthCheck, ReplicaId, TimeSpan, VersionNumber};
+use crate::spec::{HealthCheck, ReplicaId, TimeSpan, VersionNumber, Warmup};
 
 /// A process that cannot be mistaken for a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,6 +63,9 @@ pub struct Replica {
     /// The last check that failed.
     #[serde(skip)]
     pub last_failure: Option<CheckFailure>,
+    /// Warm-up requests that its process has answered. A restarted agent counts from the start.
+    #[serde(skip)]
+    pub warmups_answered: u32,
 }
 
 /// Where a replica is.
@@ -74,6 +78,10 @@ pub enum Phase {
     Allocated,
     /// The process runs and has not passed a check yet.
     Starting,
+    /// Has passed a check; its warm-up requests are being sent.
+    Loaded,
+    /// Has answered them all, and gets requests at once.
+    Warmed,
     /// Passes its checks.
     Ready {
         /// Since when, without a break.
@@ -140,6 +148,10 @@ pub enum Event {
     },
     /// A health check ended.
     Checked(Result<(), CheckFailure>),
+    /// A warm-up request ended.
+    WarmupEnded(Result<(), WarmupFailure>),
+    /// It may get requests.
+    Admitted,
     /// Its first process ended. Others of its group may be left.
     Exited {
         /// How, such as `exited with status 1`.
@@ -168,11 +180,47 @@ pub enum CheckFailure {
     NoAnswer,
 }
 
+/// Why a warm-up request failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WarmupFailure {
+    /// An answer with a status other than 2xx.
+    Status {
+        /// The status.
+        status: u16,
+        /// How the body begins.
+        body: String,
+    },
+    /// No complete answer in time.
+    NoAnswer,
+    /// No connection, or one that ended within the answer.
+    Broken(String),
+}
+
+/// What a replica must pass: on its way up, and while it serves.
+#[derive(Debug, Clone, Copy)]
+pub struct Checks<'a> {
+    /// Health checks.
+    pub health: &'a HealthCheck,
+    /// Warm-up requests, if there are any.
+    pub warmup: Option<&'a Warmup>,
+}
+
+/// What the agent asks a process over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Whether it is well, again and again.
+    Health,
+    /// The warm-up requests.
+    Warmup,
+}
+
 /// What must be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Start its process.
     Spawn,
+    /// Let it get requests.
+    Admit,
     /// Ask its process group to end.
     Terminate,
     /// Kill its process group.
@@ -199,20 +247,23 @@ impl Replica {
             reason: None,
             failed_checks: 0,
             last_failure: None,
+            warmups_answered: 0,
         }
     }
 
     /// The state after an event, and what must be done once that state is durable.
     #[must_use]
-    pub fn on(&self, event: Event, now: Timestamp, health: &HealthCheck) -> (Self, Vec<Effect>) {
+    pub fn on(&self, event: Event, now: Timestamp, checks: Checks<'_>) -> (Self, Vec<Effect>) {
         let mut next = self.clone();
         let effects = match event {
-            Event::Tick => next.tick(now, health),
+            Event::Tick => next.tick(now, checks.health),
             Event::Allocated { devices } => next.allocated(devices),
             Event::Refused { reason } => next.refused(reason),
             Event::Spawned { process, port, log_offset } => next.spawned(process, port, log_offset, now),
             Event::SpawnFailed { reason } => next.spawn_failed(reason, now),
-            Event::Checked(result) => next.checked(result, now, health),
+            Event::Checked(result) => next.checked(result, now, checks),
+            Event::WarmupEnded(result) => next.warmup_ended(result, checks.warmup),
+            Event::Admitted => next.admitted(now),
             Event::Exited { how, last_line } => next.exited(&how, last_line.as_deref(), now),
             Event::GroupGone => next.group_gone(now),
             Event::Stop(stop) => next.stop(&stop, now),
@@ -228,9 +279,13 @@ impl Replica {
         matches!(self.phase, Phase::Ready { .. })
     }
 
-    /// Its process should answer health checks.
-    pub const fn is_checked(&self) -> bool {
-        matches!(self.phase, Phase::Starting | Phase::Ready { .. })
+    /// What its process should be asked.
+    pub const fn question(&self) -> Option<Question> {
+        match self.phase {
+            Phase::Starting | Phase::Ready { .. } => Some(Question::Health),
+            Phase::Loaded => Some(Question::Warmup),
+            _ => None,
+        }
     }
 
     /// Something is to happen to it soon.
@@ -244,6 +299,8 @@ impl Replica {
             Phase::Requested => ReplicaState::Requested,
             Phase::Allocated => ReplicaState::Allocated,
             Phase::Starting => ReplicaState::Starting,
+            Phase::Loaded => ReplicaState::Loaded,
+            Phase::Warmed => ReplicaState::Warmed,
             Phase::Ready { .. } => ReplicaState::Ready,
             Phase::Ending if self.stop.is_some() => ReplicaState::Draining,
             Phase::Ending | Phase::Waiting { .. } => ReplicaState::Unhealthy,

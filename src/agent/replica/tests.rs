@@ -10,6 +10,10 @@ fn health() -> HealthCheck {
     HealthCheck { start_timeout: TimeSpan::from_seconds(60), ..HealthCheck::default() }
 }
 
+fn warmup() -> Warmup {
+    serde_json::from_value(serde_json::json!({ "body": "{}" })).unwrap()
+}
+
 fn spawned() -> Event {
     Event::Spawned { process: PROCESS, port: 20_001, log_offset: 0 }
 }
@@ -27,16 +31,24 @@ fn stop(drain: u64, delay: u64) -> Event {
 
 /// Plays events, each at its second, and returns the last state with the effects of the last event.
 fn play(events: Vec<(f64, Event)>) -> (Replica, Vec<Effect>) {
+    play_with(events, Checks { health: &health(), warmup: None })
+}
+
+fn play_with(events: Vec<(f64, Event)>, checks: Checks<'_>) -> (Replica, Vec<Effect>) {
     let mut replica = Replica::requested(ReplicaId("r".to_owned()), VersionNumber(3), at(0.0));
     let mut effects = Vec::new();
     for (second, event) in events {
         // What is written down is all that a restarted agent has.
         let text = serde_json::to_string(&replica).unwrap();
         let read: Replica = serde_json::from_str(&text).unwrap();
-        let remembered =
-            Replica { failed_checks: replica.failed_checks, last_failure: replica.last_failure, ..read };
+        let remembered = Replica {
+            failed_checks: replica.failed_checks,
+            last_failure: replica.last_failure,
+            warmups_answered: replica.warmups_answered,
+            ..read
+        };
         assert_eq!(remembered, replica);
-        (replica, effects) = replica.on(event, at(second), &health());
+        (replica, effects) = replica.on(event, at(second), checks);
     }
     (replica, effects)
 }
@@ -85,9 +97,9 @@ fn a_crash_before_ready_is_counted_with_its_last_words_and_the_wait_grows() {
     for (second, wait) in
         [(1.0, 1.0), (3.0, 2.0), (9.0, 4.0), (20.0, 8.0), (40.0, 16.0), (90.0, 30.0), (190.0, 30.0)]
     {
-        (events, _) = events.on(Event::Tick, at(second), &health());
+        (events, _) = events.on(Event::Tick, at(second), Checks { health: &health(), warmup: None });
         for (second, event) in crash(second) {
-            (events, _) = events.on(event, at(second), &health());
+            (events, _) = events.on(event, at(second), Checks { health: &health(), warmup: None });
         }
         assert_eq!(events.phase, Phase::Waiting { until: at(second + wait) });
         assert_eq!(events.state(), ReplicaState::Unhealthy);
@@ -236,4 +248,124 @@ fn a_restarted_agent_repeats_what_may_not_have_been_done() {
     assert_eq!(restored([started(), vec![(1.0, exited())]].concat()), [Effect::Kill]);
     let (replica, _) = after(ready(), vec![(99.0, Event::Restored)]);
     assert_eq!(replica.ready_since(), Some(at(3.0)));
+}
+
+fn answer() -> Event {
+    Event::WarmupEnded(Ok(()))
+}
+
+/// Plays events after the first good check of a version with three warm-up requests.
+fn warming(more: Vec<(f64, Event)>) -> (Replica, Vec<Effect>) {
+    let mut events = ready();
+    events.extend(more);
+    play_with(events, Checks { health: &health(), warmup: Some(&warmup()) })
+}
+
+#[test]
+fn a_replica_with_a_warm_up_is_ready_when_it_has_answered_all_of_it() {
+    let (loaded, effects) = warming(vec![]);
+    assert_eq!(
+        (loaded.state(), loaded.question(), effects),
+        (ReplicaState::Loaded, Some(Question::Warmup), vec![])
+    );
+    assert!(!loaded.is_routable());
+    let (replica, effects) = warming(vec![(4.0, answer()), (5.0, answer())]);
+    assert_eq!((replica.state(), replica.warmups_answered, effects), (ReplicaState::Loaded, 2, vec![]));
+    let mut answers = vec![(4.0, answer()), (5.0, answer()), (6.0, answer())];
+    let (warmed, effects) = warming(answers.clone());
+    assert_eq!((warmed.state(), effects), (ReplicaState::Warmed, vec![Effect::Admit]));
+    assert_eq!((warmed.question(), warmed.is_routable(), warmed.ready_since()), (None, false, None));
+    answers.push((6.0, Event::Admitted));
+    let (ready, _) = warming(answers);
+    assert_eq!((ready.state(), ready.ready_since()), (ReplicaState::Ready, Some(at(6.0))));
+    assert!(ready.is_routable());
+}
+
+#[test]
+fn a_warm_up_that_fails_is_a_failed_start_and_says_how() {
+    let status = |body: &str| WarmupFailure::Status { status: 500, body: body.to_owned() };
+    let broken = WarmupFailure::Broken("the connection ended too early".to_owned());
+    let head = "was answered with status 500 by POST /v1/completions";
+    for (failure, what) in [
+        (status("out of\nmemory\u{1b}[0m \"é\"\n"), format!("{head}: out of\\nmemory\\u{{1b}}[0m \"é\"")),
+        (status(&"é".repeat(300)), format!("{head}: {}", "é".repeat(200))),
+        (status(""), head.to_owned()),
+        (WarmupFailure::NoAnswer, "had no answer within 30s".to_owned()),
+        (broken, "had no complete answer by POST /v1/completions: the connection ended too early".to_owned()),
+    ] {
+        let (replica, effects) = warming(vec![(4.0, answer()), (5.0, Event::WarmupEnded(Err(failure)))]);
+        assert_eq!((replica.state(), effects), (ReplicaState::Unhealthy, vec![Effect::Kill]));
+        assert_eq!(replica.reason, Some(format!("warm-up request 2 of 3 {what}")));
+        assert_eq!(replica.start_failures, 1);
+    }
+}
+
+#[test]
+fn failed_warm_ups_add_up_and_the_wait_grows() {
+    let round = |start: f64| {
+        vec![
+            (start, spawned()),
+            (start, Event::Checked(Ok(()))),
+            (start, answer()),
+            (start, Event::WarmupEnded(Err(WarmupFailure::NoAnswer))),
+            (start, Event::GroupGone),
+            (start + 5.0, Event::Tick),
+        ]
+    };
+    let [first, second] = [10.0, 20.0].map(round);
+    let failed = vec![(4.0, Event::WarmupEnded(Err(WarmupFailure::NoAnswer))), (4.0, Event::GroupGone)];
+    let (replica, _) = warming([failed.clone(), vec![(5.0, Event::Tick)], first.clone()].concat());
+    assert_eq!((replica.start_failures, replica.restarts), (2, 2));
+    let told = Some("warm-up request 2 of 3 had no answer within 30s");
+    assert_eq!(replica.reason.as_deref(), told, "each process is counted from the start");
+    let (replica, _) = warming([failed, vec![(5.0, Event::Tick)], first, second].concat());
+    assert_eq!((replica.start_failures, replica.restarts), (3, 3));
+}
+
+#[test]
+fn a_warm_up_may_last_longer_than_the_start_and_an_end_within_it_is_a_failed_start() {
+    let (replica, effects) = warming(vec![(59.0, answer()), (61.0, Event::Tick), (90.0, Event::Tick)]);
+    assert_eq!((replica.state(), effects), (ReplicaState::Loaded, vec![]));
+    let (replica, effects) = warming(vec![(4.0, exited())]);
+    assert_eq!((replica.state(), effects), (ReplicaState::Unhealthy, vec![Effect::Kill]));
+    assert_eq!(replica.reason.as_deref(), Some("exited with status 1 after 4.0 s: checksum mismatch"));
+    assert_eq!(replica.start_failures, 1);
+}
+
+#[test]
+fn a_stop_within_a_warm_up_skips_the_drain() {
+    let (replica, effects) = warming(vec![(4.0, answer()), (5.0, stop(30, 5))]);
+    assert_eq!(replica.phase, Phase::Terminating { kill_at: at(15.0) });
+    assert_eq!(effects, [Effect::Terminate]);
+    let late = vec![(5.0, stop(30, 5)), (5.0, answer()), (5.0, Event::Admitted)];
+    assert_eq!(warming(late).0.phase, Phase::Terminating { kill_at: at(15.0) }, "what comes late is nothing");
+    let answers = || vec![(4.0, answer()), (4.0, answer()), (4.0, answer())];
+    let (replica, effects) = warming([answers(), vec![(5.0, stop(30, 5))]].concat());
+    assert_eq!((replica.state(), effects), (ReplicaState::Draining, vec![Effect::Terminate]), "warmed");
+}
+
+#[test]
+fn a_restarted_agent_repeats_the_warm_up_from_the_start() {
+    let (replica, _) = warming(vec![(4.0, answer()), (5.0, answer())]);
+    let read: Replica = serde_json::from_str(&serde_json::to_string(&replica).unwrap()).unwrap();
+    assert_eq!((read.state(), read.warmups_answered), (ReplicaState::Loaded, 0));
+    let checks = Checks { health: &health(), warmup: Some(&warmup()) };
+    let (read, effects) = read.on(Event::Restored, at(9.0), checks);
+    assert_eq!((read.question(), effects), (Some(Question::Warmup), vec![]));
+    let answers = vec![(4.0, answer()), (4.0, answer()), (4.0, answer()), (9.0, Event::Restored)];
+    assert_eq!(warming(answers).1, [Effect::Admit]);
+}
+
+#[test]
+fn a_replica_that_was_ready_warms_up_again() {
+    let answers = vec![(4.0, answer()), (4.0, answer()), (4.0, answer()), (4.0, Event::Admitted)];
+    let again = vec![
+        (5.0, exited()),
+        (5.0, Event::GroupGone),
+        (6.0, Event::Tick),
+        (6.0, spawned()),
+        (7.0, Event::Checked(Ok(()))),
+    ];
+    let (replica, _) = warming([answers, again].concat());
+    assert_eq!((replica.state(), replica.warmups_answered), (ReplicaState::Loaded, 0));
 }

@@ -13,20 +13,23 @@ use super::{Happening, Supervisor};
 use crate::agent::desired::VersionRecord;
 use crate::agent::environment::{self, Facts, INHERITED};
 use crate::agent::process::{self, Launch};
-use crate::agent::replica::{Event, ProcessIdentity, Replica};
+use crate::agent::replica::{Event, ProcessIdentity, Question, Replica, WarmupFailure};
 use crate::agent::{logs, ports, probe};
-use crate::spec::{EndpointName, HealthCheck, ReplicaId};
+use crate::spec::{EndpointName, HealthCheck, ReplicaId, Warmup};
 
 /// Rest between the first checks of a process, doubled up to the interval that was asked for: a replica that starts
 /// quickly is not kept waiting.
 const FIRST_CHECKS_REST: Duration = Duration::from_millis(50);
+
+/// Longest wait for the end of a process that broke off a warm-up request: how it ended says more.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
 
 /// Tasks that watch one process.
 #[derive(Debug)]
 pub(super) struct Watch {
     process: ProcessIdentity,
     _end: AbortOnDropHandle<()>,
-    probe: Option<AbortOnDropHandle<()>>,
+    asking: Option<(Question, AbortOnDropHandle<()>)>,
 }
 
 impl Supervisor {
@@ -106,32 +109,45 @@ impl Supervisor {
             // The loop has ended when nobody listens; the next agent finds out by itself.
             let _unheard = happen.send(Happening { endpoint, replica, process, event }).await;
         });
-        let watch = Watch { process, _end: AbortOnDropHandle::new(end), probe: None };
+        let watch = Watch { process, _end: AbortOnDropHandle::new(end), asking: None };
         self.watches.insert((name.clone(), id.clone()), watch);
     }
 
-    /// Begins and ends watching and checking, as the replica's state asks for.
+    /// Begins and ends watching and asking, as the replica's state asks for.
     pub(super) fn follow(&mut self, name: &EndpointName, id: &ReplicaId) {
         let key = (name.clone(), id.clone());
         let Some(replica) = self.replica(name, id) else {
             self.watches.remove(&key);
             return;
         };
-        let (process, port, checked) = (replica.process, replica.port, replica.is_checked());
-        let health = self.health(name, id);
-        let happen = self.happen.clone();
+        let (process, port, question) = (replica.process, replica.port, replica.question());
         let Some(watch) = self.watches.get_mut(&key) else { return };
         if process != Some(watch.process) {
             self.watches.remove(&key);
-        } else if !checked {
-            watch.probe = None;
-        } else if watch.probe.is_none()
-            && let Some(port) = port
-        {
-            let (endpoint, replica) = key;
-            let probe = probe_for_ever(endpoint, replica, watch.process, port, health, happen);
-            watch.probe = Some(AbortOnDropHandle::new(tokio::spawn(probe)));
+        } else if watch.asking.as_ref().map(|(asked, _)| *asked) != question {
+            let process = watch.process;
+            watch.asking = None;
+            let asking = question.zip(port).and_then(|(question, port)| {
+                let asker = Asker { endpoint: key.0.clone(), replica: key.1.clone(), process, port };
+                Some((question, self.ask(question, asker)?))
+            });
+            if let Some(watch) = self.watches.get_mut(&key) {
+                watch.asking = asking;
+            }
         }
+    }
+
+    fn ask(&self, question: Question, asker: Asker) -> Option<AbortOnDropHandle<()>> {
+        let spec = self.spec(&asker.endpoint, &asker.replica);
+        let happen = self.happen.clone();
+        let task = match question {
+            Question::Health => {
+                let health = spec.map(|spec| spec.health.clone()).unwrap_or_default();
+                tokio::spawn(asker.probe_for_ever(health, happen))
+            }
+            Question::Warmup => tokio::spawn(asker.warm_up(spec?.warmup.clone()?, happen)),
+        };
+        Some(AbortOnDropHandle::new(task))
     }
 }
 
@@ -157,23 +173,49 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-async fn probe_for_ever(
+/// Asks one process, and tells the loop what it answers.
+#[derive(Debug)]
+struct Asker {
     endpoint: EndpointName,
     replica: ReplicaId,
     process: ProcessIdentity,
     port: u16,
-    health: HealthCheck,
-    happen: mpsc::Sender<Happening>,
-) {
-    let interval = health.interval.as_duration();
-    let mut rest = FIRST_CHECKS_REST.min(interval);
-    loop {
-        let result = probe::check(port, &health.path, health.timeout.as_duration()).await;
-        let (endpoint, replica, event) = (endpoint.clone(), replica.clone(), Event::Checked(result));
-        if happen.send(Happening { endpoint, replica, process, event }).await.is_err() {
-            return;
+}
+
+impl Asker {
+    async fn probe_for_ever(self, health: HealthCheck, happen: mpsc::Sender<Happening>) {
+        let interval = health.interval.as_duration();
+        let mut rest = FIRST_CHECKS_REST.min(interval);
+        loop {
+            let result = probe::check(self.port, &health.path, health.timeout.as_duration()).await;
+            if happen.send(self.happening(Event::Checked(result))).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(rest).await;
+            rest = (rest * 2).min(interval);
         }
-        tokio::time::sleep(rest).await;
-        rest = (rest * 2).min(interval);
+    }
+
+    /// Sends the warm-up requests, up to the first that fails.
+    async fn warm_up(self, warmup: Warmup, happen: mpsc::Sender<Happening>) {
+        for _ in 0..warmup.requests {
+            let result = probe::warm_up(self.port, &warmup).await;
+            if matches!(result, Err(WarmupFailure::Broken(_))) && self.process_ends().await {
+                return;
+            }
+            let failed = result.is_err();
+            if happen.send(self.happening(Event::WarmupEnded(result))).await.is_err() || failed {
+                return;
+            }
+        }
+    }
+
+    async fn process_ends(&self) -> bool {
+        tokio::time::timeout(LAST_WORDS_WAIT, process::ended(self.process)).await.is_ok()
+    }
+
+    fn happening(&self, event: Event) -> Happening {
+        let (endpoint, replica) = (self.endpoint.clone(), self.replica.clone());
+        Happening { endpoint, replica, process: self.process, event }
     }
 }

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::{Ending, Happening, LOGS_INTERVAL, Supervisor};
 use crate::agent::gateway_link::Report;
 use crate::agent::process;
-use crate::agent::replica::{Effect, Event, Phase, Replica};
+use crate::agent::replica::{Checks, Effect, Event, Phase, Replica};
 use crate::agent::store::Change;
 use crate::agent::{logs, slots};
-use crate::spec::{EndpointName, HealthCheck, ReplicaId};
+use crate::spec::{EndpointName, HealthCheck, ReplicaId, VersionSpec};
 
 impl Supervisor {
     /// Something happened to a process. What concerns an earlier process of the same replica is stale.
@@ -32,6 +32,7 @@ impl Supervisor {
             for effect in effects {
                 match effect {
                     Effect::Spawn => events.push_back(self.spawn(name, id)),
+                    Effect::Admit => events.push_back(Event::Admitted),
                     Effect::Terminate => self.signal(name, id, Signal::TERM),
                     Effect::Kill => self.signal(name, id, Signal::KILL),
                 }
@@ -44,10 +45,12 @@ impl Supervisor {
     /// and written when the store works again.
     async fn advance(&mut self, name: &EndpointName, id: &ReplicaId, event: Event) -> Option<Vec<Effect>> {
         let now = self.world.clock.now();
-        let health = self.health(name, id);
         let (known, (next, effects)) = {
-            let replica = self.replica(name, id)?;
-            (replica.clone(), replica.on(event, now, &health))
+            let (replica, spec) = (self.replica(name, id)?, self.spec(name, id));
+            let default = HealthCheck::default();
+            let health = spec.map_or(&default, |spec| &spec.health);
+            let checks = Checks { health, warmup: spec.and_then(|spec| spec.warmup.as_ref()) };
+            (replica.clone(), replica.on(event, now, checks))
         };
         self.note(name, &known, &next);
         let gone = next.phase == Phase::Gone;
@@ -244,11 +247,11 @@ impl Supervisor {
         self.world.desired.endpoints.get(name)?.replicas.get(id)
     }
 
-    pub(super) fn health(&self, name: &EndpointName, id: &ReplicaId) -> HealthCheck {
-        let endpoint = self.world.desired.endpoints.get(name);
-        let version =
-            endpoint.and_then(|endpoint| endpoint.versions.get(&endpoint.replicas.get(id)?.version));
-        version.map(|record| record.version.spec.health.clone()).unwrap_or_default()
+    /// Settings of the version that a replica runs.
+    pub(super) fn spec(&self, name: &EndpointName, id: &ReplicaId) -> Option<&VersionSpec> {
+        let endpoint = self.world.desired.endpoints.get(name)?;
+        let version = endpoint.versions.get(&endpoint.replicas.get(id)?.version)?;
+        Some(&version.version.spec)
     }
 
     pub(super) fn log_path(&self, name: &EndpointName, id: &ReplicaId) -> PathBuf {
@@ -265,6 +268,11 @@ pub(super) fn in_flight(report: &Report, name: &EndpointName, id: &ReplicaId) ->
 
 /// Differs in something that is written down.
 fn is_durably_different(known: &Replica, next: &Replica) -> bool {
-    let durable = |replica: &Replica| Replica { failed_checks: 0, last_failure: None, ..replica.clone() };
+    let durable = |replica: &Replica| Replica {
+        failed_checks: 0,
+        last_failure: None,
+        warmups_answered: 0,
+        ..replica.clone()
+    };
     durable(known) != durable(next)
 }

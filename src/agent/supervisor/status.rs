@@ -7,7 +7,7 @@ use crate::agent::refusal::Refusal;
 use crate::agent::replica::{CheckFailure, Phase, Replica};
 use crate::cloud::local::types::{AgentStatus, EndpointStatus, ReplicaStatus};
 use crate::fleet::{self, Fleet};
-use crate::spec::{EndpointName, ReplicaId, VersionNumber};
+use crate::spec::{EndpointName, ReplicaId, VersionNumber, Warmup};
 
 impl Supervisor {
     pub(super) fn agent_status(&self) -> AgentStatus {
@@ -74,7 +74,10 @@ impl Supervisor {
                 state: replica.state(),
                 ready_since: replica.ready_since(),
                 start_failures: replica.start_failures,
-                reason: replica.reason.clone().or_else(|| waiting_for(replica)),
+                reason: replica.reason.clone().or_else(|| {
+                    let spec = self.spec(name, &replica.id);
+                    waiting_for(replica, spec.and_then(|spec| spec.warmup.as_ref()))
+                }),
             },
             pid: replica.process.map(|process| process.pid),
             port: replica.port,
@@ -86,8 +89,12 @@ impl Supervisor {
 }
 
 /// Why a replica that has not failed is not ready yet.
-fn waiting_for(replica: &Replica) -> Option<String> {
+fn waiting_for(replica: &Replica, warmup: Option<&Warmup>) -> Option<String> {
     match (&replica.phase, replica.last_failure) {
+        (Phase::Loaded, _) => warmup.map(|warmup| {
+            let number = replica.warmups_answered.saturating_add(1).min(warmup.requests);
+            format!("waits for the answer to warm-up request {number} of {}", warmup.requests)
+        }),
         (Phase::Starting, Some(CheckFailure::Status(status))) => {
             Some(format!("waits for its health check, which answers {status}"))
         }
