@@ -207,7 +207,7 @@ impl EndpointResource {
         let Some(target) = self.target(engine, &planned, diagnostics).await else {
             return ApplyOutcome { state: prior, private: None };
         };
-        let ran = engine.run(&target, &context.stop).await;
+        let ran = Box::pin(engine.run(&target, &context.stop)).await;
         let view = engine.view(&target.endpoint).await.ok().flatten();
         if let Some(prior) = prior {
             return outcome::after_update(&target, &ran, view.as_ref(), prior, planned, diagnostics);

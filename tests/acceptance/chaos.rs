@@ -48,7 +48,7 @@ fn a_provider_that_is_killed_at_any_moment_leaves_a_rollout_that_the_next_apply_
         world.write(&config);
         let moment = entries(&world) / 1_000 * 1_000 + 1_000 + moments.next_below(ENTRIES);
         let apply = world.start_terraform(&["apply", "-auto-approve"]);
-        let ended_before = within(Duration::from_secs(60), "the moment of the kill", || {
+        let ended_before = within(Duration::from_mins(1), "the moment of the kill", || {
             (entries(&world) >= moment || !apply.is_running()).then(|| !apply.is_running())
         });
         if let Some(plugin) = world.plugin().filter(|_| !ended_before) {
