@@ -183,7 +183,13 @@ mod tests {
         };
         let (mut child, process) = spawn(&launch, log).unwrap();
         assert!(group_is_alive(process));
-        assert_eq!(find_by_environment(&[format!("SLUICE_REPLICA={name}")]), [process]);
+        // The kernel shows the environment a moment after the program has been started.
+        let shown = async {
+            while find_by_environment(&[format!("SLUICE_REPLICA={name}")]) != [process] {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), shown).await.unwrap();
         signal_group(process, Signal::KILL);
         ended(process).await;
         child.wait().await.unwrap();
