@@ -25,8 +25,6 @@ pub(super) struct Opened {
     pub journal: Journal,
     pub record: Record,
     pub fence: u64,
-    /// The time of the look on which it was opened, by the cloud's clock.
-    pub observed_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -114,10 +112,11 @@ impl Engine {
         if let Some(last) = last {
             record = record.after(&last.record, now);
         }
+        record.looked_at = record.looked_at.max(Some(observed.fleet.observed_at));
         let fence = revision.0 * FENCES_PER_ROLLOUT;
         let mut journal = Journal::new(self.ledger.clone(), self.cloud.name(), endpoint.clone(), revision);
         journal.append(self.entry(EntryKind::Opened, record.clone(), fence, now)).await?;
-        Ok(Opened { journal, record, fence, observed_at: Some(observed.fleet.observed_at) })
+        Ok(Opened { journal, record, fence })
     }
 
     /// The version to go back to: the one that serves now, unless it is the target itself.
@@ -169,7 +168,7 @@ impl Engine {
             record.phase = if record.is_rolling_back() { Phase::RollingBack } else { Phase::Starting };
         }
         journal.append(self.entry(EntryKind::Resumed, record.clone(), fence, now)).await?;
-        Ok(Opened { journal, record, fence, observed_at: None })
+        Ok(Opened { journal, record, fence })
     }
 
     /// Ends a rollout in favour of a newer target. What it started is replaced by the newer one.

@@ -49,8 +49,6 @@ struct Run<'a> {
     recorded_at: Instant,
     /// When the endpoint was last seen.
     seen_at: Instant,
-    /// The time of what was seen then, by the cloud's clock.
-    observed_at: Option<Timestamp>,
 }
 
 impl Engine {
@@ -64,7 +62,6 @@ impl Engine {
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
         self.cloud.publish_version(&target.endpoint, &target.version).await?;
         let opened = self.open(target, stop).await?;
-        let observed_at = opened.observed_at;
         let mut run = Run {
             engine: self,
             target,
@@ -72,7 +69,6 @@ impl Engine {
             results: Vec::new(),
             recorded_at: Instant::now(),
             seen_at: Instant::now(),
-            observed_at,
         };
         if let Err(error) = run.preflight().await {
             run.give_up(&error).await?;
@@ -134,6 +130,10 @@ impl Run<'_> {
                 return Ok(self.report(observed));
             }
             self.obey_commands().await?;
+            if self.opened.record.phase.is_terminal() {
+                let observed = self.observe().await?;
+                return Ok(self.report(observed));
+            }
             let Some(observed) = self.look(&stop).await? else { continue };
             let seen = self.seen(&observed);
             let decided_at = seen.now;
@@ -164,7 +164,8 @@ impl Run<'_> {
             let now = self.engine.clock.now();
             let mut reasons = Vec::new();
             obey(record, Command::Abort, "the stop of the apply", now, &mut reasons);
-            self.record(EntryKind::Commanded, None).await?;
+            let ended = record.phase.is_terminal();
+            self.record(if ended { EntryKind::Ended } else { EntryKind::Commanded }, None).await?;
         }
         Ok(true)
     }
@@ -182,7 +183,13 @@ impl Run<'_> {
             self.opened.record.commands += 1;
         }
         let record = self.opened.record.clone();
-        let mut entry = self.engine.entry(EntryKind::Commanded, record, self.opened.fence, now);
+        // An abort with nothing to go back to is the end, and nothing is written after it.
+        let ended = record.phase.is_terminal();
+        let kind = if ended { EntryKind::Ended } else { EntryKind::Commanded };
+        let mut entry = self.engine.entry(kind, record, self.opened.fence, now);
+        if ended {
+            entry.lease.until = released(now);
+        }
         entry.reasons = reasons;
         entry.results = std::mem::take(&mut self.results);
         self.append(entry).await
@@ -214,11 +221,11 @@ impl Run<'_> {
     /// Takes note of a look. One that is older than the last is no news: what it shows has changed since. Only a clock
     /// that was set back looks like that for long.
     fn is_news(&mut self, fleet: &Fleet) -> bool {
-        let last = self.observed_at.unwrap_or(Timestamp::MIN);
+        let last = self.opened.record.looked_at.unwrap_or(Timestamp::MIN);
         if fleet.observed_at < last && self.seen_at.elapsed() < VISIBILITY_MAX.as_duration() {
             return false;
         }
-        self.observed_at = Some(fleet.observed_at);
+        self.opened.record.looked_at = Some(fleet.observed_at);
         self.seen_at = Instant::now();
         true
     }

@@ -52,6 +52,7 @@ impl Record {
     pub fn after(mut self, earlier: &Self, now: Timestamp) -> Self {
         self.pending.clone_from(&earlier.pending);
         self.stopping.clone_from(&earlier.stopping);
+        self.looked_at = earlier.looked_at;
         self.date_orders(Timestamp::MIN, now);
         self
     }

@@ -67,6 +67,9 @@ pub struct Record {
     /// One replica fewer is accepted, so that new ones get devices.
     #[serde(default)]
     pub degraded: bool,
+    /// The time of the newest look at the fleet, by the cloud's clock: an older one is no news to anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<Timestamp>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -164,6 +167,7 @@ impl Record {
             commands: 0,
             without_devices_since: None,
             degraded: false,
+            looked_at: None,
             ended_at: None,
         }
     }
@@ -183,6 +187,7 @@ impl Record {
     pub fn resumed(mut self, now: Timestamp) -> Self {
         self.progress.at = now;
         self.batch.baking_since = None;
+        self.without_devices_since = self.without_devices_since.map(|_| now);
         self.date_orders(Timestamp::MIN, now);
         self
     }

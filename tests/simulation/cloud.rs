@@ -82,10 +82,11 @@ impl SimCloud {
     }
 
     async fn change(&self, change: Change, fence: u64) -> Result<(), CloudError> {
-        if self.control.stop.is_cancelled() {
+        let governing = referee::governing(&self.ledger, &self.endpoint, fence).await;
+        let goes_back = governing.as_ref().is_some_and(referee::goes_back_on_interrupt);
+        if self.control.stop.is_cancelled() && !goes_back {
             self.world().violate(format!("{change:?} is ordered after the engine was told to stop"));
         }
-        let governing = referee::governing(&self.ledger, &self.endpoint, fence).await;
         match self.control.count() {
             None => {}
             Some(LastCall::Lost) => self.control.die().await,

@@ -8,7 +8,7 @@ use sluice::engine::{Engine, EngineError, Report, Target};
 use sluice::ledger::{GivenCommand, Holder, Ledger, LedgerError};
 use sluice::rollout::{Command, Phase};
 use sluice::spec::{
-    CloudName, DeploymentPolicy, EndpointName, PinnedVersion, Pins, VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, Pins, VersionNumber, VersionSpec,
 };
 use sluice::version::{Digest, VersionRecord};
 use tokio::time::{Instant, sleep, timeout};
@@ -194,7 +194,8 @@ impl Stage {
             let Ending::Stops(millis) = ending else { return std::future::pending().await };
             sleep(Duration::from_millis(millis)).await;
             control.stop.cancel();
-            sleep(STOP_MAX).await;
+            let goes_back = target.policy.on_interrupt == OnInterrupt::Rollback;
+            sleep(if goes_back { RUN_MAX } else { STOP_MAX }).await;
             self.violate(format!("{who} goes on after it was told to stop"));
             std::future::pending::<()>().await;
         };

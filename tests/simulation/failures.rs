@@ -54,7 +54,9 @@ async fn f03_a_fix_rolls_although_nothing_of_the_broken_version_is_healthy() {
 
 #[tokio::test(start_paused = true)]
 async fn f04_waiting_for_devices_is_named_at_once_and_ends_in_time() {
-    let policy = json!({ "max_surge": 1, "max_unavailable": 0, "progress_deadline": "120s" });
+    let policy = json!({
+        "max_surge": 1, "max_unavailable": 0, "on_no_capacity": { "action": "wait", "timeout": "120s" },
+    });
     let mut stage = serving(&[(Good, 3), (Good, 3)], policy).await;
     stage.has_devices(3);
     let before = stage.seconds();
@@ -130,7 +132,7 @@ async fn f08_with_every_device_taken_it_goes_by_unavailability_or_changes_nothin
 #[tokio::test(start_paused = true)]
 async fn f09_a_deadline_needs_nothing_to_be_placed_first() {
     let none = Knobs { capacity: vec![(0, 0)], ..calm() };
-    let mut stage = stage(&[(Good, 2)], json!({ "progress_deadline": "60s" }), none).await;
+    let mut stage = stage(&[(Good, 2)], json!({ "on_no_capacity": { "timeout": "60s" } }), none).await;
     assert_eq!(stage.ends(0).await, Phase::Failed);
     assert!(stage.seconds() <= 65);
     stage.was_kept().await;

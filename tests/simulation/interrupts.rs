@@ -34,6 +34,19 @@ async fn f19_time_in_which_nobody_was_at_work_is_no_standstill() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn f19_waiting_for_devices_starts_anew_as_well() {
+    let policy = json!({ "on_no_capacity": { "action": "wait", "timeout": "100s" } });
+    let mut stage = serving(&[(Good, 2), (Good, 2)], policy).await;
+    stage.has_devices(2);
+    assert!(stage.apply(1, Ending::DiesAfter(30_000)).await.is_none());
+    pass(3_600).await;
+    let before = stage.seconds();
+    assert_eq!(stage.ends(1).await, Phase::RolledBack);
+    assert!(stage.seconds() - before >= 100, "devices had their time to come");
+    stage.was_kept().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn f21_what_has_ended_does_not_begin_again_by_itself() {
     let mut stage = serving(&[(Good, 2), (Crashing, 2)], json!({})).await;
     assert_eq!(stage.ends(1).await, Phase::RolledBack);

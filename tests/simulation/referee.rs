@@ -3,7 +3,7 @@
 use sluice::engine::{EngineError, Report, verify};
 use sluice::ledger::{Entry, EntryKind, Ledger};
 use sluice::rollout::{Limits, Phase, Record};
-use sluice::spec::{CloudName, EndpointName, RolloutRevision, VersionNumber};
+use sluice::spec::{CloudName, EndpointName, OnInterrupt, RolloutRevision, VersionNumber};
 
 use super::clock::Millis;
 use super::cloud::Change;
@@ -30,8 +30,23 @@ pub async fn governing(ledger: &Ledger, endpoint: &EndpointName, fence: u64) -> 
 
 pub fn limits(record: &Record) -> Limits {
     let policy = &record.policy;
-    Limits::resolve(record.wanted().replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)
-        .unwrap()
+    let limits = Limits::resolve(
+        record.wanted().replicas,
+        policy.max_surge,
+        policy.max_unavailable,
+        policy.allow_downtime,
+    )
+    .unwrap();
+    if record.degraded && !record.is_rolling_back() {
+        let floor = limits.floor.min(limits.desired.saturating_sub(1));
+        return Limits { floor, ..limits };
+    }
+    limits
+}
+
+/// Its policy wants the prior version back before a stopped apply returns.
+pub fn goes_back_on_interrupt(record: &Record) -> bool {
+    record.policy.on_interrupt == OnInterrupt::Rollback && record.is_rolling_back()
 }
 
 /// Carries out a change and looks at what it did.

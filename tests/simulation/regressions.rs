@@ -2,8 +2,10 @@
 
 use serde_json::json;
 use sluice::engine::EngineError;
-use sluice::rollout::Phase;
+use sluice::ledger::EntryKind;
+use sluice::rollout::{Command, Phase};
 
+use super::cloud::now;
 use super::scene::{calm, pass, serving, stage};
 use super::script::{Act, Apply, Ending};
 use super::world::Behaviour::{Crashing, Good, Missing, Refused};
@@ -146,4 +148,24 @@ async fn a_look_that_is_older_than_the_last_changes_nothing() {
         assert_eq!(stage.ends(1).await, Phase::Succeeded);
         stage.was_kept().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_ends_a_rollout_is_its_last_word() {
+    let policy = json!({ "rollback": { "auto": false } });
+    let mut stage = serving(&[(Good, 2), (Good, 2)], policy).await;
+    // The listing does not move on for a while, and then the apply is told to stop as well.
+    now(&stage.world).knobs.stale_millis = 8_000;
+    for seconds in 1..12 {
+        let apply = Apply { version: 1, policy: 0, machine: 0, skew_seconds: 0 };
+        let commands = vec![(500 + 100 * seconds, Command::Abort)];
+        let ending = Ending::Stops(1_000 * seconds);
+        stage.perform(&Act { apply, ending, second: None, commands, pause: 0 }).await;
+        let last = stage.entries().await.pop().unwrap();
+        if last.record.phase.is_terminal() {
+            assert_eq!(last.kind, EntryKind::Ended);
+            assert!(last.lease.until <= last.at, "the lease is released");
+        }
+    }
+    stage.was_kept().await;
 }

@@ -117,6 +117,11 @@ fn policy(random: &mut Random, desired: u32) -> DeploymentPolicy {
             "batch_size": random.pick(&["100%", "100%", "1", "2", "50%"]),
             "deadline": format!("{}s", random.pick(&[150, 300])),
         },
+        "on_no_capacity": {
+            "action": random.pick(&["wait", "degrade", "fail"]),
+            "timeout": format!("{}s", random.within(20, 200)),
+        },
+        "on_interrupt": random.pick(&["hold", "hold", "rollback"]),
         "allow_downtime": random.permille(100),
     });
     let policy: DeploymentPolicy = serde_json::from_value(policy).unwrap();
