@@ -13,6 +13,7 @@ mod table;
 mod verify;
 mod watch;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -72,6 +73,16 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
     Ok(output)
 }
 
+/// Prints a line. A reader that has seen enough and went away is no failure.
+fn print(text: &str) -> Result<(), CliError> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::Failed(format!("failed to write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn failed(error: &(dyn std::error::Error + 'static)) -> CliError {
     CliError::Failed(crate::cloud::Chain(error).to_string())
 }
@@ -81,7 +92,6 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, CliError> {
 }
 
 /// Runs the command that the arguments name.
-#[expect(clippy::print_stdout, reason = "a command line answers on standard output")]
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let answer = match arguments.command {
@@ -100,10 +110,7 @@ pub fn run() -> ExitCode {
     };
     match answer {
         Ok(text) if text.is_empty() => ExitCode::SUCCESS,
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(&text).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS),
         Err(error) => error.report(),
     }
 }

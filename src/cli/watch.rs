@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::place::Place;
-use super::{CliError, block_on, failed};
+use super::{CliError, block_on, failed, print};
 use crate::ledger::{Entry, Journal};
 use crate::rollout::Phase;
 use crate::spec::{CloudName, EndpointName};
@@ -29,14 +29,13 @@ pub fn run(arguments: &WatchArguments) -> Result<String, CliError> {
     block_on(follow(arguments))?
 }
 
-#[expect(clippy::print_stdout, reason = "a watcher prints as it goes")]
 async fn follow(arguments: &WatchArguments) -> Result<String, CliError> {
     let mut next = 0;
     loop {
         let (journal, newest) = newest(arguments).await?;
         let entries = journal.entries_from(next).await.map_err(|error| failed(&error))?;
         for entry in &entries {
-            println!("{}", line(entry));
+            print(&line(entry))?;
             next = entry.sequence + 1;
         }
         let phase = newest.record.phase;
