@@ -172,6 +172,9 @@ impl Run<'_> {
 
     /// Does what people asked for since the last turn.
     async fn obey_commands(&mut self) -> Result<(), EngineError> {
+        if self.opened.record.phase.is_terminal() {
+            return Ok(());
+        }
         let given = self.opened.journal.commands_after(self.opened.record.commands).await?;
         if given.is_empty() {
             return Ok(());

@@ -169,3 +169,14 @@ async fn an_abort_that_ends_a_rollout_is_its_last_word() {
     }
     stage.was_kept().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_comes_with_the_stop_does_not_follow_the_end() {
+    let policy = json!({ "rollback": { "auto": false }, "on_interrupt": "rollback" });
+    let mut stage = serving(&[(Good, 2), (Good, 2)], policy).await;
+    let apply = Apply { version: 1, policy: 0, machine: 0, skew_seconds: 0 };
+    let (ending, commands) = (Ending::Stops(2_800), vec![(2_600, Command::Pause)]);
+    stage.perform(&Act { apply, ending, second: None, commands, pause: 0 }).await;
+    assert_eq!(stage.record().await.phase, Phase::Frozen);
+    stage.was_kept().await;
+}
