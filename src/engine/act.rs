@@ -112,6 +112,20 @@ async fn make(cloud: &dyn FleetCloud, orders: &Orders<'_>, call: &Call<'_>) -> R
     }
 }
 
+/// Asks again while that can help: for questions, which change nothing.
+pub(super) async fn ask<F: Future<Output = Result<(), CloudError>>>(
+    question: impl Fn() -> F,
+) -> Result<(), CloudError> {
+    let mut attempt = 1;
+    loop {
+        match question().await {
+            Err(error) if attempt < ATTEMPTS_MAX && error.retry != Retry::Never => pause(attempt).await,
+            answer => return answer,
+        }
+        attempt += 1;
+    }
+}
+
 async fn pause(attempt: u32) {
     tokio::time::sleep(Duration::from_millis(100) * attempt).await;
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::act::Orders;
+use super::act::{Orders, ask};
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
@@ -89,11 +89,11 @@ impl Run<'_> {
         for Side { version: number, replicas } in [ahead, back].into_iter().flatten() {
             Limits::resolve(replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)?;
             let endpoint = &self.target.endpoint;
-            let checked = self.engine.cloud.check_startable(endpoint, number).await;
-            checked.map_err(|source| EngineError::NotStartable {
-                endpoint: endpoint.clone(),
-                number,
-                source,
+            let checked = ask(|| self.engine.cloud.check_startable(endpoint, number)).await;
+            checked.map_err(|source| match source.retry {
+                // The version was judged, not just out of reach.
+                Retry::Never => EngineError::NotStartable { endpoint: endpoint.clone(), number, source },
+                _ => source.into(),
             })?;
         }
         Ok(())
