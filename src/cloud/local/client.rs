@@ -27,7 +27,7 @@ pub(super) enum CallError {
     #[error("{0}")]
     Location(#[from] LocationError),
     #[error("no agent listens on {place}")]
-    NotRunning { place: String, hint: &'static str, source: reqwest::Error },
+    NotRunning { place: String, hint: String, source: reqwest::Error },
     #[error("no agent could be started")]
     Start(#[from] AutostartError),
     #[error("{}", .0.message)]
@@ -91,6 +91,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     base: String,
     place: String,
+    /// What to do when nobody listens there.
+    hint: String,
     socket: Option<PathBuf>,
     token: Option<String>,
     autostart: Option<Autostart>,
@@ -115,6 +117,7 @@ impl Client {
             return Ok(Self {
                 http,
                 place: base.clone(),
+                hint: "check the address, and that the agent was started with --listen".to_owned(),
                 base,
                 socket: None,
                 token: Some(token),
@@ -122,6 +125,7 @@ impl Client {
             });
         }
         let locations = Locations::new(settings.data_dir, settings.socket)?;
+        let hint = how_to_start(&locations);
         let socket = locations.socket.clone();
         let http = build(builder.unix_socket(socket.clone()))?;
         let autostart = settings.autostart.then_some(Autostart {
@@ -135,6 +139,7 @@ impl Client {
             http,
             base: "http://agent".to_owned(),
             place,
+            hint,
             socket: Some(socket),
             token: None,
             autostart,
@@ -208,11 +213,17 @@ impl Client {
         if !error.is_connect() {
             return CallError::Broken(error);
         }
-        let hint = if self.socket.is_some() {
-            "start one with `terraform-provider-sluice agent run`, or let the provider do it: local = { autostart = true }"
-        } else {
-            "check the address, and that the agent was started with --listen"
-        };
-        CallError::NotRunning { place: self.place.clone(), hint, source: error }
+        CallError::NotRunning { place: self.place.clone(), hint: self.hint.clone(), source: error }
     }
+}
+
+/// The very command that makes an agent listen where this client calls.
+fn how_to_start(locations: &Locations) -> String {
+    let Locations { data_dir, socket } = locations;
+    format!(
+        "start one with `terraform-provider-sluice agent run --data-dir {} --socket {}`, or let the provider do it: \
+         local = {{ autostart = true }}",
+        data_dir.display(),
+        socket.display()
+    )
 }
