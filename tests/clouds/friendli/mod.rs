@@ -1,0 +1,1 @@
+//! Friendli Dedicated Endpoints.
