@@ -26,6 +26,7 @@ mod failure;
 mod import;
 mod interrupt;
 mod lifecycle;
+mod plans;
 mod saved_plan;
 mod security;
 mod versions;
