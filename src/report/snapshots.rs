@@ -1,7 +1,6 @@
 //! Reports of real plans: `tests/plans` has each as Terraform made it, and what is said of it. An acceptance test
 //! makes the plans; `make generate` writes both anew.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Report, TerraformPlan, markdown};
@@ -11,9 +10,21 @@ const EXPECTED: Expected = Expected { start: Duration::from_mins(5), drain: Dura
 /// Enough for each of the stored plans.
 const LIMIT: usize = 60_000;
 
-fn stored(name: &str) -> String {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(name);
-    std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+/// A plan's name, its JSON, and what is said of it.
+type Stored = (&'static str, &'static str, &'static str);
+
+macro_rules! stored {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_str!(concat!("../../tests/plans/", $name, ".json")),
+            include_str!(concat!("../../tests/plans/", $name, ".md")))),*]
+    };
+}
+
+const PLANS: [Stored; 9] =
+    stored!["create", "nothing", "update", "replace", "unknown", "policy", "destroy", "back", "drift"];
+
+fn stored(name: &str) -> &'static str {
+    PLANS.iter().find(|(stored, ..)| *stored == name).unwrap().1
 }
 
 fn report(json: &str) -> Report {
@@ -22,18 +33,18 @@ fn report(json: &str) -> Report {
 
 #[test]
 fn every_stored_plan_is_reported_as_stored() {
-    for name in ["create", "nothing", "update", "replace", "unknown", "policy", "destroy", "back", "drift"] {
-        let said = markdown(&report(&stored(&format!("{name}.json"))), LIMIT);
-        assert!(said == stored(&format!("{name}.md")), "{name}:\n{said}");
+    for (name, json, expected) in PLANS {
+        let said = markdown(&report(json), LIMIT);
+        assert!(said == expected, "{name}:\n{said}");
     }
 }
 
 #[test]
 fn sensitive_values_are_neither_in_the_report_nor_in_its_markdown() {
     for name in ["create", "update"] {
-        let json = stored(&format!("{name}.json"));
+        let json = stored(name);
         assert!(json.contains("tk-never-in-a-comment"), "{name} holds no secret to hide");
-        let report = report(&json);
+        let report = report(json);
         let shown = markdown(&report, LIMIT) + &serde_json::to_string(&report).unwrap();
         assert!(!shown.contains("tk-never-in-a-comment"), "{name}: {shown}");
     }
@@ -42,8 +53,8 @@ fn sensitive_values_are_neither_in_the_report_nor_in_its_markdown() {
 #[test]
 fn lines_that_the_provider_made_of_sensitive_values_are_not_told() {
     // In the drift, only the provider's own lines tell what v1 changed.
-    let open = stored("drift.json");
-    assert!(!report(&open).endpoints[0].told.is_empty());
+    let open = stored("drift");
+    assert!(!report(open).endpoints[0].told.is_empty());
     let marked = open.replace(r#""after_sensitive": {"#, r#""after_sensitive": { "env": { "TOKEN": true },"#);
     let hidden = report(&marked);
     assert_eq!(hidden.endpoints[0].told, [""; 0]);
@@ -52,7 +63,7 @@ fn lines_that_the_provider_made_of_sensitive_values_are_not_told() {
 
 #[test]
 fn a_comment_stays_within_its_limit_and_names_what_it_left_out() {
-    let mut plan: serde_json::Value = serde_json::from_str(&stored("update.json")).unwrap();
+    let mut plan: serde_json::Value = serde_json::from_str(stored("update")).unwrap();
     let changes = plan["resource_changes"].as_array_mut().unwrap();
     for copy in 0..200 {
         let mut more = changes[1].clone();
