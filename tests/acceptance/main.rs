@@ -29,6 +29,7 @@ mod interrupt;
 mod lifecycle;
 mod pipelines;
 mod plans;
+mod release;
 mod saved_plan;
 mod security;
 mod versions;
