@@ -26,3 +26,5 @@ pub use problem::{PathStep, Problem};
 pub use quantity::{Bound, CountOrPercent, InvalidQuantity, Percent, TimeSpan};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
 pub use warmup::Warmup;
+
+pub use version::REPLICAS_MAX;

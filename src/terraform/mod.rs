@@ -41,6 +41,7 @@ mod dynamic;
 mod endpoint_outcome;
 mod ephemeral_calls;
 mod function_calls;
+mod functions;
 mod handshake;
 mod identity;
 mod lifecycle;
