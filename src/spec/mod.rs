@@ -10,6 +10,7 @@ mod id;
 mod policy;
 mod problem;
 mod quantity;
+mod secrets;
 mod version;
 mod warmup;
 
@@ -27,4 +28,5 @@ pub use quantity::{Bound, CountOrPercent, InvalidQuantity, Percent, TimeSpan};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
 pub use warmup::Warmup;
 
+pub use secrets::Secrets;
 pub use version::REPLICAS_MAX;
