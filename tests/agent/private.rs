@@ -51,7 +51,11 @@ async fn a_token_opens_an_endpoint_that_needs_one() {
     assert_eq!(refused.kind, CloudErrorKind::Invalid, "{refused}");
     machine.serve("r0").await;
     let local = LocalEndpoint { token_required: true, ..LocalEndpoint::default() };
-    machine.cloud.put_endpoint(&EndpointSpec { name: chat(), local: Some(local) }).await.unwrap();
+    machine
+        .cloud
+        .put_endpoint(&EndpointSpec { local: Some(local), ..EndpointSpec::named(chat()) })
+        .await
+        .unwrap();
     assert_eq!(machine.get("/").await.unwrap_err(), "401 Unauthorized");
     let issued = machine.cloud.issue_token(&chat(), life).await.unwrap();
     assert!(!format!("{issued:?}").contains(&issued.token));
