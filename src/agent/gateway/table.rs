@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::token::TokenKey;
+
 /// The path of the routing table on the control socket (`PUT`).
 pub const TABLE_PATH: &str = "/v1/table";
 /// The path of the status on the control socket (`GET`).
@@ -58,6 +60,9 @@ pub struct EndpointRoutes {
     pub weights: Option<BTreeMap<u32, u32>>,
     /// The replicas that may get requests: ready ones only. May be empty; requests are then answered with 503.
     pub replicas: Vec<RoutedReplica>,
+    /// Requests need a token that was signed with this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_key: Option<TokenKey>,
 }
 
 /// A replica that may get requests.
