@@ -23,6 +23,7 @@ mod bad_versions;
 mod chaos;
 mod commands;
 mod drift;
+mod examples;
 mod failure;
 mod import;
 mod interrupt;

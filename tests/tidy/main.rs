@@ -7,6 +7,7 @@
 )]
 
 mod imports;
+mod links;
 mod pages;
 mod sizes;
 
