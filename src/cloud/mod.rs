@@ -14,6 +14,7 @@ pub mod friendli;
 pub mod local;
 mod notes;
 pub mod sagemaker;
+pub mod transport;
 pub mod vertex_ai;
 
 use std::collections::BTreeMap;
