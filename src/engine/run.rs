@@ -75,8 +75,8 @@ impl Engine {
             return Err(error);
         }
         match self.cloud.drive() {
-            Drive::Fleet(cloud) => run.drive(cloud, stop).await,
-            Drive::Delegated(cloud) => run.supervise(cloud, stop).await,
+            Drive::Fleet(cloud) => Box::pin(run.drive(cloud, stop)).await,
+            Drive::Delegated(cloud) => Box::pin(run.supervise(cloud, stop)).await,
         }
     }
 }

@@ -144,13 +144,12 @@ impl Run<'_> {
             let error = answer.as_ref().err().map(CloudError::chain);
             self.results.push(ActionResult { replica: None, error });
             match answer {
-                Ok(()) => {}
                 Err(error) if error.retry == Retry::Never => self.refuse(error).await?,
                 Err(error) if error.kind == CloudErrorKind::Conflict => {
                     self.opened.record.supervised.take_back();
                 }
-                // Whether it arrived is for the next look to tell.
-                Err(_) => {}
+                // Without a clear answer the next look tells whether it arrived.
+                Ok(()) | Err(_) => {}
             }
         }
         Ok(!orders.is_empty())
