@@ -37,8 +37,7 @@ fn emulator() -> Emulator {
     let mut world = emulator.world();
     world.script.quirks.insert(Quirk::Anonymous);
     for _ in 0..3 {
-        let container =
-            json!({ "imageUri": "gcr.io/demo/serve:1", "predictRoute": "/predict", "healthRoute": "/health" });
+        let container = json!({ "imageUri": "gcr.io/demo/serve:1", "predictRoute": "/predict", "healthRoute": "/health" });
         world.register("us-central1", "chat", &container);
     }
     drop(world);
@@ -56,7 +55,12 @@ fn deployments_roll_as_the_client_expects() {
     prove(&emulator, "rolling");
     let world = emulator.world();
     let endpoint = world.endpoint("77");
-    assert_eq!((endpoint.watched.most, endpoint.watched.fewest_ready), (5, Some(4)), "{:?}", endpoint.watched);
+    assert_eq!(
+        (endpoint.watched.most, endpoint.watched.fewest_ready),
+        (5, Some(4)),
+        "{:?}",
+        endpoint.watched
+    );
     assert_eq!(endpoint.lost, 0);
 }
 

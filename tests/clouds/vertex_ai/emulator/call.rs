@@ -43,7 +43,11 @@ impl Call {
         Self {
             method: method.to_owned(),
             path: decode(path, false),
-            segments: raw.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect(),
+            segments: raw
+                .split('/')
+                .filter(|part| !part.is_empty())
+                .map(|part| decode(part, false))
+                .collect(),
             verb: verb.to_owned(),
             query: form(query),
             headers,
@@ -53,7 +57,11 @@ impl Call {
 
     /// The body as JSON; no body is an empty message.
     pub fn json(&self) -> Option<Value> {
-        if self.body.is_empty() { Some(Value::Object(serde_json::Map::new())) } else { serde_json::from_slice(&self.body).ok() }
+        if self.body.is_empty() {
+            Some(Value::Object(serde_json::Map::new()))
+        } else {
+            serde_json::from_slice(&self.body).ok()
+        }
     }
 
     /// The body as a form.

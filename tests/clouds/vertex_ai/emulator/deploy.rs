@@ -83,10 +83,12 @@ impl World {
             return Err(Refusal::value("deployed_model.explanation_spec", why));
         }
         let asked = given.get("dedicatedResources").map_or(0, replicas_at_most);
-        let used: u64 =
-            self.endpoints.values().flat_map(|endpoint| &endpoint.deployed).map(|deployed| {
-                deployed.given.get("dedicatedResources").map_or(0, replicas_at_most)
-            }).sum();
+        let used: u64 = self
+            .endpoints
+            .values()
+            .flat_map(|endpoint| &endpoint.deployed)
+            .map(|deployed| deployed.given.get("dedicatedResources").map_or(0, replicas_at_most))
+            .sum();
         if self.script.quota.is_some_and(|quota| used + asked > quota) {
             return Err(Refusal::new(
                 Code::ResourceExhausted,
@@ -172,7 +174,9 @@ impl World {
         let explains = version.given.contains_key("explanationSpec")
             && given.get("disableExplanations") != Some(&json!(true));
         if explains {
-            return Err(Refusal::precondition("Rolling deployments do not support models with explanations."));
+            return Err(Refusal::precondition(
+                "Rolling deployments do not support models with explanations.",
+            ));
         }
         let (old, _) = self.resolve_version(&previous.model, &previous.version)?;
         if endpoint.is_shared_public() && old.routes() != version.routes() {
@@ -321,7 +325,8 @@ fn check_resources(given: &Map<String, Value>) -> Result<(), Refusal> {
     let Some(resources) = given.get("dedicatedResources") else { return Ok(()) };
     check_counts(resources)?;
     let machine = &resources["machineSpec"];
-    let has_accelerator = machine["acceleratorType"].as_str().is_some_and(|kind| !kind.ends_with("UNSPECIFIED"));
+    let has_accelerator =
+        machine["acceleratorType"].as_str().is_some_and(|kind| !kind.ends_with("UNSPECIFIED"));
     if machine.is_null() {
         let field = "deployed_model.dedicated_resources.machine_spec";
         return Err(Refusal::value(field, "Required field is not set."));
@@ -343,7 +348,10 @@ pub fn check_counts(resources: &Value) -> Result<(), Refusal> {
         return Err(Refusal::value(&field("min_replica_count"), "The value must be at least 1."));
     }
     if max != 0 && max < min {
-        return Err(Refusal::value(&field("max_replica_count"), "The value must be at least min_replica_count."));
+        return Err(Refusal::value(
+            &field("max_replica_count"),
+            "The value must be at least min_replica_count.",
+        ));
     }
     if required < 0 || required > min.max(max) {
         return Err(Refusal::value(&field("required_replica_count"), "The value is out of range."));

@@ -13,8 +13,8 @@ use super::refusal::{Code, Refusal};
 use super::rolling::{Deployed, Watched};
 use super::routes::{Place, key};
 use super::shape::{camel, read, show};
-use super::world::{Quirk, World};
 use super::traffic;
+use super::world::{Quirk, World};
 
 /// An endpoint.
 #[derive(Debug)]
@@ -78,18 +78,18 @@ impl Endpoint {
     /// Whether it shares its serving address with other endpoints.
     pub fn is_shared_public(&self) -> bool {
         let is_on = |name: &str| self.given.get(name).and_then(Value::as_bool).unwrap_or(false);
-        let private = self.given.get("privateServiceConnectConfig").is_some_and(|config| {
-            config["enablePrivateServiceConnect"].as_bool().unwrap_or(false)
-        });
+        let private = self
+            .given
+            .get("privateServiceConnectConfig")
+            .is_some_and(|config| config["enablePrivateServiceConnect"].as_bool().unwrap_or(false));
         !is_on("dedicatedEndpointEnabled") && !private && !self.given.contains_key("network")
     }
 
     /// The address of its own, where it has one.
     pub fn dns(&self) -> Option<String> {
         let is_dedicated = self.given.get("dedicatedEndpointEnabled").and_then(Value::as_bool) == Some(true);
-        is_dedicated.then(|| {
-            format!("{}.{}-{PROJECT_NUMBER}.prediction.vertexai.goog", self.id, self.location)
-        })
+        is_dedicated
+            .then(|| format!("{}.{}-{PROJECT_NUMBER}.prediction.vertexai.goog", self.id, self.location))
     }
 
     pub fn find(&self, id: &str) -> Option<&Deployed> {
@@ -104,7 +104,10 @@ impl Endpoint {
 impl World {
     /// The endpoint with this id, wherever it is.
     pub fn endpoint(&self, id: &str) -> &Endpoint {
-        self.endpoints.values().find(|endpoint| endpoint.id == id).unwrap_or_else(|| panic!("no endpoint {id}"))
+        self.endpoints
+            .values()
+            .find(|endpoint| endpoint.id == id)
+            .unwrap_or_else(|| panic!("no endpoint {id}"))
     }
 
     /// The ids of all endpoints.
@@ -200,7 +203,10 @@ impl World {
         let etag = given.get("etag").and_then(Value::as_str).unwrap_or_default();
         if !etag.is_empty() && etag != endpoint.etag() {
             let code = if is_precondition { Code::FailedPrecondition } else { Code::Aborted };
-            return Err(Refusal::new(code, "The etag does not match: the endpoint has changed since it was read."));
+            return Err(Refusal::new(
+                code,
+                "The etag does not match: the endpoint has changed since it was read.",
+            ));
         }
         let mut changed = endpoint.given.clone();
         for field in fields.iter().filter(|field| *field != "trafficSplit") {
@@ -224,7 +230,8 @@ impl World {
     /// The service honours one field here and ignores all others.
     pub(super) fn update_endpoint(&mut self, place: &Place, body: &Value) -> Result<Value, Refusal> {
         let given = read(body, &UPDATE_ENDPOINT, place.version)?;
-        let config = given.get("endpoint").and_then(|endpoint| endpoint.get("clientConnectionConfig")).cloned();
+        let config =
+            given.get("endpoint").and_then(|endpoint| endpoint.get("clientConnectionConfig")).cloned();
         let (key, parent) = (place.key(), self.parent(place)?);
         let effect = move |world: &mut Self| {
             let now = world.now;
@@ -322,7 +329,10 @@ impl World {
 
 fn gone(key: &str) -> Refusal {
     let name = key.replace('/', "/endpoints/");
-    Refusal::new(Code::NotFound, format!("Endpoint `projects/{PROJECT_NUMBER}/locations/{name}` is not found."))
+    Refusal::new(
+        Code::NotFound,
+        format!("Endpoint `projects/{PROJECT_NUMBER}/locations/{name}` is not found."),
+    )
 }
 
 /// Client-chosen ids: a word of at most 63, or a number of at most nine digits.
@@ -359,7 +369,10 @@ fn check_settings(given: &Map<String, Value>) -> Result<(), Refusal> {
         }
     }
     if given.contains_key("network") && given.contains_key("privateServiceConnectConfig") {
-        return Err(Refusal::value("endpoint.network", "Only one of network and private service connect can be set."));
+        return Err(Refusal::value(
+            "endpoint.network",
+            "Only one of network and private service connect can be set.",
+        ));
     }
     Ok(())
 }

@@ -51,7 +51,9 @@ impl Fault {
     /// A refusal with a status and the words that Google's front end has for it.
     pub fn refusal(code: Code) -> FaultKind {
         let message = match code {
-            Code::ResourceExhausted => "Quota exceeded for quota metric 'Resource management (CRUD) requests'.",
+            Code::ResourceExhausted => {
+                "Quota exceeded for quota metric 'Resource management (CRUD) requests'."
+            }
             Code::Unavailable => "The service is currently unavailable.",
             Code::Internal => "Internal error encountered.",
             Code::Aborted => "The operation was aborted, typically due to a concurrency issue.",

@@ -170,9 +170,8 @@ const ACCELERATORS: &[(&str, i64)] = &[
     ("NVIDIA_RTX_PRO_6000", 18),
 ];
 
-pub static DEPLOY: Message = Message {
-    fields: &[field("deployedModel", One(&DEPLOYED_MODEL)), field("trafficSplit", Map(&Int))],
-};
+pub static DEPLOY: Message =
+    Message { fields: &[field("deployedModel", One(&DEPLOYED_MODEL)), field("trafficSplit", Map(&Int))] };
 
 pub static UNDEPLOY: Message =
     Message { fields: &[field("deployedModelId", Text), field("trafficSplit", Map(&Int))] };
@@ -182,8 +181,9 @@ pub static MUTATE: Message =
 
 pub static UPDATE_ENDPOINT: Message = Message { fields: &[field("endpoint", One(&ENDPOINT))] };
 
-pub static PREDICT: Message =
-    Message { fields: &[field("instances", Many(&Open)), field("parameters", Open), field("labels", Map(&Text))] };
+pub static PREDICT: Message = Message {
+    fields: &[field("instances", Many(&Open)), field("parameters", Open), field("labels", Map(&Text))],
+};
 
 pub static MODEL: Message = Message {
     fields: &[

@@ -112,14 +112,12 @@ impl World {
         };
         let location = place.location.clone();
         let name = format!("projects/{PROJECT_NUMBER}/locations/{location}/models/{id}");
-        let next = self.models.get(&key(&location, &id)).map_or(1, |model| model.next);
-        let metadata = json!({ "model": name, "modelVersionId": next.to_string() });
         let parent = format!("{location}/models/{id}");
         let effect = move |world: &mut Self| {
             let number = world.add_version(&location, &id, given);
             Ok(json!({ "model": name, "modelVersionId": number }))
         };
-        Ok(self.start_upload(&parent, place.version, metadata, Box::new(effect)))
+        Ok(self.start_operation("UploadModel", &parent, place.version, Box::new(effect)))
     }
 
     pub(super) fn get_model(&self, place: &Place) -> Result<Value, Refusal> {
@@ -146,14 +144,17 @@ impl World {
     pub(super) fn delete_version(&mut self, place: &Place) -> Result<Value, Refusal> {
         let (model, version) = self.version_at(place)?;
         if model.versions.len() == 1 {
-            return Err(Refusal::precondition("The only version of a model cannot be deleted; delete the model."));
+            return Err(Refusal::precondition(
+                "The only version of a model cannot be deleted; delete the model.",
+            ));
         }
         self.check_unused(model, Some(version))?;
         if version.aliases.iter().any(|alias| alias == "default") {
             return Err(Refusal::precondition("The default version of a model cannot be deleted."));
         }
         let (model, number) = (key(&model.location, &model.id), version.id.clone());
-        let parent = format!("{}/models/{}", place.location, model.split('/').next_back().unwrap_or_default());
+        let parent =
+            format!("{}/models/{}", place.location, model.split('/').next_back().unwrap_or_default());
         let effect = move |world: &mut Self| {
             if let Some(model) = world.models.get_mut(&model) {
                 model.versions.retain(|version| version.id != number);
@@ -179,8 +180,13 @@ impl World {
         let request = read(body, &MERGE_ALIASES, place.version)?;
         let (model, version) = self.version_at(place)?;
         let (key, number) = (key(&model.location, &model.id), version.id.clone());
-        let aliases: Vec<&str> =
-            request.get("versionAliases").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let aliases: Vec<&str> = request
+            .get("versionAliases")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         for version in self.models.get_mut(&key).into_iter().flat_map(|model| &mut model.versions) {
             for alias in &aliases {
                 match alias.strip_prefix('-') {
@@ -207,7 +213,11 @@ impl World {
     }
 
     /// A version that is known to have been there.
-    pub(super) fn resolve_version(&self, name: &str, number: &str) -> Result<(&ModelVersion, &Model), Refusal> {
+    pub(super) fn resolve_version(
+        &self,
+        name: &str,
+        number: &str,
+    ) -> Result<(&ModelVersion, &Model), Refusal> {
         let model = self.model_named(name, "model")?;
         Ok((model.find(number).ok_or_else(|| missing(name))?, model))
     }
@@ -215,7 +225,8 @@ impl World {
     fn model_named(&self, name: &str, field: &str) -> Result<&Model, Refusal> {
         let parts: Vec<&str> = name.split('/').collect();
         let ["projects", project, "locations", location, "models", id] = parts.as_slice() else {
-            let why = if name.is_empty() { "Required field is not set." } else { "The resource name is invalid." };
+            let why =
+                if name.is_empty() { "Required field is not set." } else { "The resource name is invalid." };
             return Err(Refusal::value(field, why));
         };
         if ![super::PROJECT, PROJECT_NUMBER].contains(project) {
@@ -250,7 +261,9 @@ impl World {
             .values()
             .flat_map(|endpoint| endpoint.deployed.iter().map(move |deployed| (endpoint, deployed)))
             .filter(|(_, deployed)| deployed.model == model.name() && deployed.version == version.id)
-            .map(|(endpoint, deployed)| json!({ "endpoint": endpoint.name(), "deployedModelId": deployed.id }))
+            .map(
+                |(endpoint, deployed)| json!({ "endpoint": endpoint.name(), "deployedModelId": deployed.id }),
+            )
             .collect();
         value["name"] = json!(model.name());
         value["versionId"] = json!(version.id);

@@ -24,12 +24,17 @@ impl Monitoring {
         let query = body["query"].as_str().or(form.get("query").map(String::as_str));
         let query = query.or(call.query.get("query").map(String::as_str)).unwrap_or_default().to_owned();
         if query.is_empty() {
-            return Err(Refusal::new(Code::InvalidArgument, "invalid parameter \"query\": unexpected end of input"));
+            return Err(Refusal::new(
+                Code::InvalidArgument,
+                "invalid parameter \"query\": unexpected end of input",
+            ));
         }
         let value = self.values.iter().find(|(part, _)| query.contains(*part)).map(|(_, value)| *value);
         self.queries.push(query);
-        let result: Vec<Value> =
-            value.into_iter().map(|value| json!({ "metric": {}, "value": [1_793_000_000, value.to_string()] })).collect();
+        let result: Vec<Value> = value
+            .into_iter()
+            .map(|value| json!({ "metric": {}, "value": [1_793_000_000, value.to_string()] }))
+            .collect();
         Ok(json!({ "status": "success", "data": { "resultType": "vector", "result": result } }))
     }
 

@@ -29,7 +29,8 @@ impl World {
             return Err(Refusal::value("update_mask", "Required field is not set."));
         }
         let fields: Vec<String> = mask.split(',').map(camel).collect();
-        let flag = if place.version == Version::Beta { "enableContainerLogging" } else { "disableContainerLogging" };
+        let flag =
+            if place.version == Version::Beta { "enableContainerLogging" } else { "disableContainerLogging" };
         for field in &fields {
             if !SCALING.contains(&field.as_str()) && field != flag {
                 let why = format!("The field {field} of a DeployedModel cannot be updated.");

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::PROJECT_NUMBER;
 use super::call::Version;
 use super::messages::{DEPLOYED_MODEL, ENDPOINT};
 use super::refusal::{Code, Refusal};
@@ -12,7 +13,6 @@ use super::rolling::Verdict;
 use super::routes::Place;
 use super::shape::show;
 use super::world::{Quirk, World};
-use super::PROJECT_NUMBER;
 
 /// What happens when an operation is due.
 type Effect = Box<dyn FnOnce(&mut World) -> Result<Value, Refusal> + Send>;
@@ -25,8 +25,6 @@ pub struct Operation {
     version: Version,
     created: Timestamp,
     updated: Timestamp,
-    /// More of its metadata: parts of other types than the generic one.
-    metadata: Value,
     stage: Option<&'static str>,
     due: Option<(Timestamp, Effect)>,
     outcome: Option<Result<Value, Refusal>>,
@@ -48,24 +46,12 @@ impl World {
         effect: Effect,
     ) -> Value {
         let due = (self.after(self.script.settle_seconds), effect);
-        self.open_operation(kind, parent, version, Some(due), json!({}))
+        self.open_operation(kind, parent, version, Some(due))
     }
 
     /// Starts the operation of a deployment, which ends with it.
     pub(super) fn start_deployment(&mut self, parent: &str, version: Version) -> Value {
-        self.open_operation("DeployModel", parent, version, None, json!({}))
-    }
-
-    /// Starts an upload, whose metadata names the model.
-    pub(super) fn start_upload(
-        &mut self,
-        parent: &str,
-        version: Version,
-        metadata: Value,
-        effect: Effect,
-    ) -> Value {
-        let due = (self.after(self.script.settle_seconds), effect);
-        self.open_operation("UploadModel", parent, version, Some(due), metadata)
+        self.open_operation("DeployModel", parent, version, None)
     }
 
     fn open_operation(
@@ -74,14 +60,12 @@ impl World {
         parent: &str,
         version: Version,
         due: Option<(Timestamp, Effect)>,
-        metadata: Value,
     ) -> Value {
         let id = self.next_id();
         let name = format!("projects/{PROJECT_NUMBER}/locations/{parent}/operations/{id}");
         let stage = (kind == "DeployModel").then_some("STARTING_DEPLOYMENT");
         let (created, updated) = (self.now, self.now);
-        let operation =
-            Operation { name, kind, version, created, updated, metadata, stage, due, outcome: None };
+        let operation = Operation { name, kind, version, created, updated, stage, due, outcome: None };
         let shown = operation.shown(version);
         self.operations.insert(id, operation);
         shown
@@ -153,7 +137,8 @@ impl World {
         if is_stoppable && self.has(Quirk::CancelStopsDeployments) {
             let refusal = Refusal::new(Code::Cancelled, "The operation was cancelled.");
             let endpoints = self.endpoints.values_mut();
-            let verdicts: Vec<Verdict> = endpoints.filter_map(|endpoint| endpoint.cancel(&id, &refusal)).collect();
+            let verdicts: Vec<Verdict> =
+                endpoints.filter_map(|endpoint| endpoint.cancel(&id, &refusal)).collect();
             for verdict in verdicts {
                 self.finish_deployment(verdict);
             }
@@ -174,7 +159,8 @@ impl World {
 
     fn operation(&self, place: &Place) -> Result<&Operation, Refusal> {
         let id = place.rest.last().map_or("", String::as_str);
-        let found = self.operations.get(id).filter(|operation| operation.name.ends_with(&place.rest.join("/")));
+        let found =
+            self.operations.get(id).filter(|operation| operation.name.ends_with(&place.rest.join("/")));
         found.ok_or_else(|| Refusal::new(Code::NotFound, format!("The operation {id} is not found.")))
     }
 }
@@ -193,9 +179,6 @@ impl Operation {
                 "genericMetadata": { "createTime": self.created.to_string(), "updateTime": self.updated.to_string() },
             },
         });
-        if let (Some(all), Some(more)) = (shown["metadata"].as_object_mut(), self.metadata.as_object()) {
-            all.extend(more.clone());
-        }
         if let Some(stage) = self.stage.filter(|_| version == Version::Beta) {
             shown["metadata"]["deploymentStage"] = json!(stage);
         }
@@ -218,7 +201,11 @@ impl Operation {
             "CreateEndpoint" | "UpdateEndpoint" => ("Endpoint", show(value, &ENDPOINT, version)),
             "DeployModel" | "MutateDeployedModel" => {
                 let deployed = show(&value["deployedModel"], &DEPLOYED_MODEL, version);
-                let name = if self.kind == "DeployModel" { "DeployModelResponse" } else { "MutateDeployedModelResponse" };
+                let name = if self.kind == "DeployModel" {
+                    "DeployModelResponse"
+                } else {
+                    "MutateDeployedModelResponse"
+                };
                 (name, json!({ "deployedModel": deployed }))
             }
             "UndeployModel" => ("UndeployModelResponse", json!({})),

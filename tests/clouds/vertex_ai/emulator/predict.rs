@@ -57,7 +57,8 @@ impl World {
         let mut shares = Vec::new();
         for (owner, percent) in endpoint.split.iter().filter(|(_, percent)| **percent > 0) {
             let members = endpoint.deployed.iter().filter(|deployed| {
-                deployed.id == *owner || (deployed.is_hidden() && endpoint.chain(&deployed.id).contains(owner))
+                deployed.id == *owner
+                    || (deployed.is_hidden() && endpoint.chain(&deployed.id).contains(owner))
             });
             let ready: Vec<(String, i64)> = members
                 .map(|member| (member.id.clone(), member.ready(&self.script, self.now)))

@@ -290,7 +290,8 @@ fn watch(endpoint: &mut Endpoint, chain: &[String], id: &str, script: &Script, n
 fn settle(endpoint: &mut Endpoint, id: &str, script: &Script, now: Timestamp) -> Option<Verdict> {
     let deployed = endpoint.find(id)?;
     let Phase::InFlight { operation, deadline, split } = deployed.phase.clone() else { return None };
-    let old: usize = endpoint.chain(id).iter().filter_map(|id| endpoint.find(id)).map(|old| old.replicas.len()).sum();
+    let old: usize =
+        endpoint.chain(id).iter().filter_map(|id| endpoint.find(id)).map(|old| old.replicas.len()).sum();
     if deployed.ready(script, now) >= deployed.required() && old == 0 {
         return Some(succeed(endpoint, id, operation, split, script, now));
     }

@@ -43,7 +43,8 @@ const OPERATIONS: &[Method] = &[
 ];
 
 /// Query parameters that Google's front end takes everywhere.
-const SYSTEM: &[&str] = &["$alt", "alt", "$.xgafv", "prettyPrint", "$prettyPrint", "fields", "key", "quotaUser"];
+const SYSTEM: &[&str] =
+    &["$alt", "alt", "$.xgafv", "prettyPrint", "$prettyPrint", "fields", "key", "quotaUser"];
 
 /// What a call is about.
 #[derive(Debug, Clone)]
@@ -81,10 +82,30 @@ pub fn place(call: &Call) -> Option<Place> {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     if let Some(method) = beside(call, &segments) {
         let (project, location) = (PROJECT.to_owned(), String::new());
-        let (version, query) = (Version::V1, &["query", "time", "timeout", "filter", "pageSize", "pageToken", "orderBy", "interval.startTime", "interval.endTime", "aggregation.alignmentPeriod", "aggregation.perSeriesAligner", "aggregation.crossSeriesReducer", "aggregation.groupByFields", "scopes"][..]);
+        let (version, query) = (
+            Version::V1,
+            &[
+                "query",
+                "time",
+                "timeout",
+                "filter",
+                "pageSize",
+                "pageToken",
+                "orderBy",
+                "interval.startTime",
+                "interval.endTime",
+                "aggregation.alignmentPeriod",
+                "aggregation.perSeriesAligner",
+                "aggregation.crossSeriesReducer",
+                "aggregation.groupByFields",
+                "scopes",
+            ][..],
+        );
         return Some(Place { method, version, is_ui: false, project, location, rest: Vec::new(), query });
     }
-    let [word, "projects", project, "locations", location, rest @ ..] = segments.as_slice() else { return None };
+    let [word, "projects", project, "locations", location, rest @ ..] = segments.as_slice() else {
+        return None;
+    };
     let (version, is_ui) = match *word {
         "v1" => (Version::V1, false),
         "v1beta1" => (Version::Beta, false),
@@ -197,6 +218,7 @@ pub fn carry_out(world: &mut World, call: &Call, place: &Place) -> Result<Value,
 
 /// The body as JSON, where the method takes JSON.
 fn json_of(call: &Call, place: &Place) -> Option<Value> {
-    let is_form = ["oauth.token", "sts.token", "monitoring.query", "endpoints.rawPredict"].contains(&place.method);
+    let is_form =
+        ["oauth.token", "sts.token", "monitoring.query", "endpoints.rawPredict"].contains(&place.method);
     call.json().or_else(|| is_form.then_some(Value::Null))
 }

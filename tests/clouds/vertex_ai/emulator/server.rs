@@ -38,7 +38,8 @@ pub fn serve(listener: TcpListener, world: &Arc<Mutex<World>>, mut stopped: ones
 async fn connection(stream: TcpStream, world: Arc<Mutex<World>>) {
     let service = service_fn(move |request| answer(request, Arc::clone(&world)));
     // Connections that a client or a fault cuts end with an error; that is what they are for.
-    let _ended = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ended =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// The connection is closed instead of an answer.
@@ -60,12 +61,13 @@ async fn answer(request: Request<Incoming>, world: Arc<Mutex<World>>) -> Result<
         let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
         (world.answer(&call), world.date())
     };
-    let response = Response::builder().header("date", date).header("content-type", "application/json; charset=UTF-8");
+    let response =
+        Response::builder().header("date", date).header("content-type", "application/json; charset=UTF-8");
     let response = match reply {
         Reply::Answer { status, headers, body } => {
-            let response = headers.into_iter().fold(response.status(status), |response, (name, value)| {
-                response.header(name, value)
-            });
+            let response = headers
+                .into_iter()
+                .fold(response.status(status), |response, (name, value)| response.header(name, value));
             response.body(whole(body))
         }
         Reply::Cut(body) => response.header("content-length", body.len() * 2).body(cut(body)),

@@ -83,16 +83,21 @@ fn read_at(
     at: &str,
 ) -> Result<Map<String, Value>, Refusal> {
     let Some(given) = given.as_object() else {
-        return Err(Refusal::payload(at, format!("Invalid JSON payload received. Message expected at '{at}'.")));
+        return Err(Refusal::payload(
+            at,
+            format!("Invalid JSON payload received. Message expected at '{at}'."),
+        ));
     };
     let mut kept = Map::new();
     for (name, value) in given {
-        let known = message.fields.iter().find(|field| {
-            field.is_on(version) && (field.name == name || snake(field.name) == *name)
-        });
+        let known = message
+            .fields
+            .iter()
+            .find(|field| field.is_on(version) && (field.name == name || snake(field.name) == *name));
         let Some(field) = known else {
             let place = if at.is_empty() { String::new() } else { format!(" at '{at}'") };
-            let text = format!("Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field.");
+            let text =
+                format!("Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field.");
             return Err(Refusal::payload(at, text));
         };
         if value.is_null() {
@@ -107,9 +112,7 @@ fn read_at(
 }
 
 fn read_kind(value: &Value, kind: &Kind, version: Version, at: &str) -> Result<Value, Refusal> {
-    let wrong = |kind: &str| {
-        Refusal::payload(at, format!("Invalid value at '{at}' ({kind}), {value}"))
-    };
+    let wrong = |kind: &str| Refusal::payload(at, format!("Invalid value at '{at}' ({kind}), {value}"));
     Ok(match kind {
         Kind::Text => json!(value.as_str().ok_or_else(|| wrong("TYPE_STRING"))?),
         Kind::Bool => json!(value.as_bool().ok_or_else(|| wrong("TYPE_BOOL"))?),

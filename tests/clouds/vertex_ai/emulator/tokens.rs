@@ -65,7 +65,9 @@ impl World {
             body[name].as_str().map(str::to_owned).or_else(|| form.get(name).cloned()).unwrap_or_default()
         };
         match place.method {
-            "oauth.token" => self.check_grant(&said("grant_type"), &said("refresh_token"), &said("assertion"))?,
+            "oauth.token" => {
+                self.check_grant(&said("grant_type"), &said("refresh_token"), &said("assertion"))?
+            }
             "sts.token" => {
                 let is_exchange = said("grant_type") == "urn:ietf:params:oauth:grant-type:token-exchange";
                 if !is_exchange || said("audience").is_empty() || said("subject_token").is_empty() {
@@ -74,7 +76,10 @@ impl World {
             }
             "metadata.token" => {
                 if call.headers.get("metadata-flavor").map(String::as_str) != Some("Google") {
-                    return Err(Refusal::new(Code::PermissionDenied, "Missing required header: Metadata-Flavor"));
+                    return Err(Refusal::new(
+                        Code::PermissionDenied,
+                        "Missing required header: Metadata-Flavor",
+                    ));
                 }
                 if !self.tokens.has_machine_account {
                     return Err(Refusal::new(Code::NotFound, "The machine has no service account."));

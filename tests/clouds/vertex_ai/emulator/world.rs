@@ -85,7 +85,11 @@ pub struct Recorded {
 /// What goes back over the socket.
 #[derive(Debug)]
 pub enum Reply {
-    Answer { status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8> },
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    },
     /// Half an answer, then the end of the connection.
     Cut(Vec<u8>),
     /// The end of the connection.
@@ -211,9 +215,7 @@ impl World {
             Some(FaultKind::EmptyAnswer) => {
                 answer(self.carried_out(call, place).map(|_| Value::Object(serde_json::Map::new())))
             }
-            Some(FaultKind::FailAfter(refusal)) => {
-                answer(self.carried_out(call, place).and(Err(refusal)))
-            }
+            Some(FaultKind::FailAfter(refusal)) => answer(self.carried_out(call, place).and(Err(refusal))),
         }
     }
 
