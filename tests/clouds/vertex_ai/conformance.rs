@@ -93,7 +93,7 @@ fn tokens_and_faults_are_as_the_client_expects() {
     let emulator = Emulator::start();
     {
         let mut world = emulator.world();
-        world.tokens.refresh_tokens.push("refresh-me".to_owned());
+        world.tokens.renewable.push("refresh-me".to_owned());
         world.tokens.has_machine_account = true;
         world.monitoring.values.insert("response_count".to_owned(), 0.25);
         world.monitoring.firing.push("projects/demo-project/alertPolicies/1".to_owned());

@@ -26,7 +26,7 @@ impl World {
         let endpoint = self.endpoint_at(place)?;
         let name = given.get("model").and_then(Value::as_str).unwrap_or_default();
         let (model, version) = self.resolve(name, "deployed_model.model")?;
-        let (model, version) = (model.to_owned(), version.clone());
+        let (model, version) = (model.clone(), version.clone());
         traffic::check(&split, endpoint, Some(""))?;
         let deployed = match given.get("rolloutOptions").cloned() {
             Some(options) => self.successor(endpoint, given, &options, &model, &version, &split)?,
@@ -129,8 +129,8 @@ impl World {
         }
         let rollout = Rollout {
             previous: previous.id.clone(),
-            surge: self.limit(options, &["maxSurgeReplicas", "maxSurgePercentage"])?,
-            unavailable: self.limit(options, &["maxUnavailableReplicas", "maxUnavailablePercentage"])?,
+            surge: Self::limit(options, &["maxSurgeReplicas", "maxSurgePercentage"])?,
+            unavailable: Self::limit(options, &["maxUnavailableReplicas", "maxUnavailablePercentage"])?,
             revision: previous.rollout.as_ref().map_or(0, |rollout| rollout.revision) + 1,
         };
         if rollout.surge.1 == 0 && rollout.unavailable.1 == 0 && !self.has(Quirk::AllowsNoWayToMove) {
@@ -188,7 +188,7 @@ impl World {
         Ok(())
     }
 
-    fn limit(&self, options: &Value, names: &[&'static str; 2]) -> Result<(&'static str, i64), Refusal> {
+    fn limit(options: &Value, names: &[&'static str; 2]) -> Result<(&'static str, i64), Refusal> {
         let given: Vec<(&'static str, i64)> =
             names.iter().filter_map(|name| Some((*name, options.get(*name)?.as_i64()?))).collect();
         match given.as_slice() {

@@ -1,4 +1,4 @@
-//! Cloud Monitoring: queries in PromQL, incidents, time series. Answers are scripted; requests are checked.
+//! Cloud Monitoring: queries in `PromQL`, incidents, time series. Answers are scripted; requests are checked.
 
 use std::collections::BTreeMap;
 

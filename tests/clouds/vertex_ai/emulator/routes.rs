@@ -118,10 +118,7 @@ pub fn place(call: &Call) -> Option<Place> {
             && method.2.len() == rest.len()
             && method.2.iter().zip(rest).all(|(pattern, part)| *pattern == "*" || pattern == part)
     };
-    let tail = match rest {
-        ["endpoints" | "models", _, tail @ ..] => tail,
-        tail => tail,
-    };
+    let tail = if let ["endpoints" | "models", _, tail @ ..] = rest { tail } else { rest };
     let method = METHODS.iter().filter(|_| !is_ui).find(|method| fits(method, rest));
     let method = method.or_else(|| OPERATIONS.iter().find(|method| fits(method, tail)))?;
     Some(Place {

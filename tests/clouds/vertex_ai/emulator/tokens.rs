@@ -19,7 +19,7 @@ pub struct Tokens {
     good: BTreeMap<String, Option<Timestamp>>,
     issued: u64,
     /// Refresh tokens that the token endpoint takes.
-    pub refresh_tokens: Vec<String>,
+    pub renewable: Vec<String>,
     /// Whether the machine has a service account of its own.
     pub has_machine_account: bool,
 }
@@ -66,7 +66,7 @@ impl World {
         };
         match place.method {
             "oauth.token" => {
-                self.check_grant(&said("grant_type"), &said("refresh_token"), &said("assertion"))?
+                self.check_grant(&said("grant_type"), &said("refresh_token"), &said("assertion"))?;
             }
             "sts.token" => {
                 let is_exchange = said("grant_type") == "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -101,7 +101,7 @@ impl World {
 
     fn check_grant(&self, grant: &str, refresh: &str, assertion: &str) -> Result<(), Refusal> {
         let is_good = match grant {
-            "refresh_token" => self.tokens.refresh_tokens.iter().any(|known| known == refresh),
+            "refresh_token" => self.tokens.renewable.iter().any(|known| known == refresh),
             "urn:ietf:params:oauth:grant-type:jwt-bearer" => assertion.split('.').count() == 3,
             _ => false,
         };

@@ -31,7 +31,7 @@ pub enum Quirk {
     FailedStays,
     /// Settled deployed models have a state too.
     NamesSettledState,
-    /// A stale etag is FAILED_PRECONDITION and not ABORTED.
+    /// A stale etag is `FAILED_PRECONDITION` and not `ABORTED`.
     StaleEtagIsPrecondition,
     /// Takes zero surge with zero unavailable, and never gets anywhere.
     AllowsNoWayToMove,
