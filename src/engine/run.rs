@@ -87,7 +87,7 @@ impl Run<'_> {
         let back = record.from.filter(|_| record.policy.rollback.auto || record.is_rolling_back());
         let Record { policy, .. } = record;
         for Side { version: number, replicas } in [ahead, back].into_iter().flatten() {
-            Limits::resolve(replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)?;
+            Limits::resolve(replicas, policy.surge(), policy.unavailable(), policy.allow_downtime)?;
             let endpoint = &self.target.endpoint;
             let checked = ask(|| self.engine.cloud.check_startable(endpoint, number)).await;
             checked.map_err(|source| match source.retry {

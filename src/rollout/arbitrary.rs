@@ -165,8 +165,8 @@ fn policy() -> impl Strategy<Value = DeploymentPolicy> {
     (amount(), amount(), batch, 0_u64..60, 1_u32..5, rollback, any::<bool>()).prop_map(
         |(max_surge, max_unavailable, batch, min_ready, max_start_failures, rollback, allow_downtime)| {
             DeploymentPolicy {
-                max_surge,
-                max_unavailable,
+                max_surge: Some(max_surge),
+                max_unavailable: Some(max_unavailable),
                 batch,
                 min_ready: TimeSpan::from_seconds(min_ready),
                 max_start_failures,

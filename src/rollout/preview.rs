@@ -81,8 +81,7 @@ pub fn preview(
     policy: &DeploymentPolicy,
     expected: Option<Expected>,
 ) -> Result<Preview, PreviewError> {
-    let limits =
-        Limits::resolve(to.replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)?;
+    let limits = Limits::resolve(to.replicas, policy.surge(), policy.unavailable(), policy.allow_downtime)?;
     check_total_timeout(from, policy, &limits)?;
     if from.is_some_and(|from| from.version == to.version) {
         return Ok(told(vec![format!("keep {} with {} replicas", to.version, to.replicas)], &limits));
@@ -295,7 +294,7 @@ mod tests {
             side(1, 8),
             4,
             &DeploymentPolicy {
-                max_surge: crate::spec::CountOrPercent::Count(2),
+                max_surge: Some(crate::spec::CountOrPercent::Count(2)),
                 ..DeploymentPolicy::default()
             },
             Some(expected),

@@ -117,12 +117,8 @@ fn default_drain_seconds() -> f64 {
 pub fn simulate(simulation: &Simulation) -> Result<Outcome, SimulationError> {
     check(simulation)?;
     let policy = &simulation.policy;
-    let limits = Limits::resolve(
-        simulation.replicas,
-        policy.max_surge,
-        policy.max_unavailable,
-        policy.allow_downtime,
-    )?;
+    let limits =
+        Limits::resolve(simulation.replicas, policy.surge(), policy.unavailable(), policy.allow_downtime)?;
     let mut play = Play::new(simulation)?;
     let phase = play.run()?;
     let bound = bound_seconds(policy, &limits, simulation.start_seconds, simulation.drain_seconds);

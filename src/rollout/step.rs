@@ -292,8 +292,8 @@ pub(super) fn limits_of(record: &Record) -> Result<Limits, LimitsError> {
     let policy = &record.policy;
     let resolved = Limits::resolve(
         record.wanted().replicas,
-        policy.max_surge,
-        policy.max_unavailable,
+        policy.surge(),
+        policy.unavailable(),
         policy.allow_downtime,
     );
     Ok(capacity::accepted(record, resolved?))

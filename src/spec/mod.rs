@@ -5,6 +5,7 @@
 //! the documentation from it. Validation returns every [`Problem`] at once. No async, no clock, no IO.
 
 mod endpoint;
+mod gate;
 mod id;
 mod policy;
 mod problem;
@@ -13,13 +14,15 @@ mod version;
 mod warmup;
 
 pub use endpoint::{EndpointSpec, LocalEndpoint};
+pub use gate::{Gate, GatewayGate, HttpGate, MetricGate};
 pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,
 };
 pub use policy::{
-    Batch, BatchPause, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Rollback,
+    Batch, BatchPause, Canary, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Promote,
+    Rollback, Strategy,
 };
 pub use problem::{PathStep, Problem};
-pub use quantity::{CountOrPercent, InvalidQuantity, Percent, TimeSpan};
+pub use quantity::{Bound, CountOrPercent, InvalidQuantity, Percent, TimeSpan};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
 pub use warmup::Warmup;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CountOrPercent, Problem, TimeSpan};
+use super::{CountOrPercent, Gate, Percent, Problem, TimeSpan};
 
 /// Longest rollout that can be asked for.
 pub const TOTAL_TIMEOUT_MAX: TimeSpan = TimeSpan::from_seconds(8 * 60 * 60);
@@ -12,10 +12,23 @@ pub const TOTAL_TIMEOUT_MAX: TimeSpan = TimeSpan::from_seconds(8 * 60 * 60);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeploymentPolicy {
-    /// Replicas above the desired number while the rollout runs: a count, or a percent that rounds up.
-    pub max_surge: CountOrPercent,
-    /// Replicas that may be missing while the rollout runs: a count, or a percent that rounds down.
-    pub max_unavailable: CountOrPercent,
+    /// What the fields that are not set are: `rolling` replaces a few replicas at a time; `canary` lets one replica
+    /// serve first; `blue_green` starts a whole second fleet and moves traffic when all of it is available;
+    /// `all_at_once` starts a whole second fleet, and each of its replicas serves as soon as it is ready.
+    pub strategy: Strategy,
+    /// Replicas above the desired number while the rollout runs: a count, or a percent that rounds up. 1 by default;
+    /// all of them for `blue_green` and `all_at_once`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_surge: Option<CountOrPercent>,
+    /// Replicas that may be missing while the rollout runs: a count, or a percent that rounds down. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_unavailable: Option<CountOrPercent>,
+    /// Lets a part of the new version serve before the rest follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+    /// What has to hold while a canary or a batch bakes. A gate that fails turns the rollout back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
     /// Replaces replicas in batches, each of which bakes before the next one starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
@@ -33,6 +46,14 @@ pub struct DeploymentPolicy {
     pub rollback: Rollback,
     /// How replicas leave.
     pub drain: Drain,
+    /// How long the replicas of the prior version stay after the rollout has succeeded, without traffic, so that going
+    /// back needs no start.
+    #[serde(skip_serializing_if = "TimeSpan::is_zero")]
+    pub keep_warm: TimeSpan,
+    /// Versions of the endpoint that the cloud keeps startable, the newest ones and always those that serve. The
+    /// ledger keeps every snapshot.
+    #[schemars(range(min = 2, max = 1000))]
+    pub history_limit: u32,
     /// What happens when the cloud has no devices for new replicas.
     pub on_no_capacity: OnNoCapacity,
     /// What happens when the apply is stopped: `hold` leaves the rollout where it is, for the next apply to go on;
@@ -45,8 +66,11 @@ pub struct DeploymentPolicy {
 impl Default for DeploymentPolicy {
     fn default() -> Self {
         Self {
-            max_surge: CountOrPercent::Count(1),
-            max_unavailable: CountOrPercent::Count(0),
+            strategy: Strategy::default(),
+            max_surge: None,
+            max_unavailable: None,
+            canary: None,
+            gates: Vec::new(),
             batch: None,
             min_ready: TimeSpan::from_seconds(30),
             progress_deadline: TimeSpan::from_seconds(600),
@@ -54,11 +78,73 @@ impl Default for DeploymentPolicy {
             max_start_failures: 2,
             rollback: Rollback::default(),
             drain: Drain::default(),
+            keep_warm: TimeSpan::ZERO,
+            history_limit: 10,
             on_no_capacity: OnNoCapacity::default(),
             on_interrupt: OnInterrupt::default(),
             allow_downtime: false,
         }
     }
+}
+
+/// A preset of the other fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Strategy {
+    /// A few replicas at a time.
+    #[default]
+    Rolling,
+    /// One replica serves first.
+    Canary,
+    /// A whole second fleet, then the traffic.
+    BlueGreen,
+    /// A whole second fleet, each replica of which serves as soon as it is ready.
+    AllAtOnce,
+}
+
+/// Lets a part of the new version serve before the rest follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Canary {
+    /// Replicas of the canary: a count, or a percent of the desired number that rounds up. By default as many as
+    /// its weight needs, at least one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<CountOrPercent>,
+    /// Its share of the traffic, such as `"10%"`. By default in proportion to its replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<Percent>,
+    /// Further shares after `weight`, each larger than the one before; each bakes before the next.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Percent>,
+    /// How long each share serves before the next, the last one before the rest of the version follows.
+    pub bake: TimeSpan,
+    /// `auto` goes on after the last bake; `manual` waits for `sluice promote`.
+    pub promote: Promote,
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self {
+            size: None,
+            weight: None,
+            steps: Vec::new(),
+            bake: TimeSpan::from_seconds(300),
+            promote: Promote::default(),
+        }
+    }
+}
+
+/// Who lets the rest of a version follow its canary.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Promote {
+    /// The engine, after the last bake.
+    #[default]
+    Auto,
+    /// A person.
+    Manual,
 }
 
 /// Replaces replicas in batches.
@@ -170,10 +256,23 @@ pub enum OnInterrupt {
 }
 
 impl DeploymentPolicy {
+    /// Replicas above the desired number: as given, else as the strategy has it.
+    pub fn surge(&self) -> CountOrPercent {
+        self.max_surge.unwrap_or(match self.strategy {
+            Strategy::Rolling | Strategy::Canary => CountOrPercent::Count(1),
+            Strategy::BlueGreen | Strategy::AllAtOnce => CountOrPercent::Percent(Percent::ALL),
+        })
+    }
+
+    /// Replicas that may be missing: as given, else none.
+    pub fn unavailable(&self) -> CountOrPercent {
+        self.max_unavailable.unwrap_or(CountOrPercent::Count(0))
+    }
+
     /// Every problem that can be seen without knowing the number of replicas.
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.max_surge.is_literal_zero() && self.max_unavailable.is_literal_zero() {
+        if self.surge().is_literal_zero() && self.unavailable().is_literal_zero() {
             problems.push(
                 Problem::at(
                     "max_surge",
@@ -183,6 +282,9 @@ impl DeploymentPolicy {
                 )
                 .related_to("max_unavailable"),
             );
+        }
+        for (index, gate) in self.gates.iter().enumerate() {
+            problems.extend(gate.validate().into_iter().map(|problem| problem.within("gates", index)));
         }
         if self.batch.as_ref().is_some_and(|batch| batch.size.is_literal_zero()) {
             problems.push(Problem::at("batch.size", "Empty batch", "A batch holds at least one replica."));

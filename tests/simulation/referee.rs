@@ -32,8 +32,8 @@ pub fn limits(record: &Record) -> Limits {
     let policy = &record.policy;
     let limits = Limits::resolve(
         record.wanted().replicas,
-        policy.max_surge,
-        policy.max_unavailable,
+        policy.surge(),
+        policy.unavailable(),
         policy.allow_downtime,
     )
     .unwrap();

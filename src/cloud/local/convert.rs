@@ -1,7 +1,7 @@
 //! Between the spec and the wire. Pure, but for making paths absolute.
 
 use super::types::{InspectSource, InspectedSource, StopReplica, is_reserved_variable};
-use crate::spec::{Drain, Pins, Problem, VersionSpec};
+use crate::spec::{DeploymentPolicy, Drain, Pins, Problem, VersionSpec};
 
 /// What the local cloud cannot express.
 pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
@@ -20,6 +20,21 @@ pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
         Problem::at("env", "Reserved environment variable", detail)
     }));
     problems
+}
+
+/// What of a policy the local cloud cannot express.
+pub(super) fn check_policy(policy: &DeploymentPolicy) -> Vec<Problem> {
+    let usual = DeploymentPolicy::default();
+    let unknown = [
+        ("strategy", policy.strategy != usual.strategy),
+        ("canary", policy.canary.is_some()),
+        ("gates", !policy.gates.is_empty()),
+        ("keep_warm", policy.keep_warm != usual.keep_warm),
+        ("history_limit", policy.history_limit != usual.history_limit),
+    ];
+    let set = unknown.into_iter().filter_map(|(attribute, is_set)| is_set.then_some(attribute));
+    let detail = "The engine does not know it yet on this cloud.";
+    set.map(|attribute| Problem::at(attribute, "Not supported on the local cloud", detail)).collect()
 }
 
 /// What to ask about a version's model, program and devices. Relative paths are relative to where Terraform runs.

@@ -190,8 +190,8 @@ impl Cloud for LocalCloud {
         convert::check_version(spec)
     }
 
-    fn check_policy(&self, _: &DeploymentPolicy) -> Vec<Problem> {
-        Vec::new()
+    fn check_policy(&self, policy: &DeploymentPolicy) -> Vec<Problem> {
+        convert::check_policy(policy)
     }
 
     async fn pin(&self, spec: &VersionSpec) -> Result<Result<Pins, Vec<Problem>>, CloudError> {
