@@ -3,6 +3,8 @@
 //! In: answers of a cloud. Out: [`Fleet`], read by the rollout core and by Terraform's state. Always a little old and
 //! maybe incomplete; it never says what should be. No async, no clock, no IO.
 
+mod update;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -10,6 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::spec::{ReplicaId, VersionNumber};
+
+pub use update::{Pacing, UpdateReport, UpdateState};
 
 /// What a cloud reported of one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -116,6 +120,11 @@ impl ReplicaState {
 }
 
 impl Fleet {
+    /// A fleet without replicas.
+    pub fn empty(observed_at: Timestamp) -> Self {
+        Self { observed_at, replicas: Vec::new(), weights: None }
+    }
+
     /// Replicas that hold devices.
     pub fn occupied(&self) -> usize {
         self.replicas.iter().filter(|replica| replica.state.is_occupied()).count()

@@ -21,8 +21,10 @@ mod preview;
 #[cfg(test)]
 mod properties;
 mod record;
+mod shares;
 mod simulate;
 mod step;
+mod supervise;
 
 pub use bound::bound_seconds;
 pub use command::{Command, obey};
@@ -34,3 +36,4 @@ pub use preview::{Expected, Preview, PreviewError, preview};
 pub use record::{BatchProgress, Failure, FailureClass, Progress, Record, Side};
 pub use simulate::{Distribution, Outcome, PlayedStep, Simulation, SimulationError, simulate};
 pub use step::{Accounting, Action, Budget, Decision, Input, step};
+pub use supervise::{Order, Supervised, Supervision, Watch, supervise};
