@@ -172,7 +172,7 @@ impl Endpoint {
     pub fn settle(&mut self, now: Seconds, habits: &Habits) {
         match self.activity.clone() {
             Activity::Starting { since, outcome, .. } if now - since >= STARTED => {
-                self.end_start(&outcome, now)
+                self.end_start(&outcome, now);
             }
             Activity::Updating { since, from, outcome } if now - since >= habits.seconds_of_update => {
                 self.end_update(from, &outcome, now, habits);

@@ -22,6 +22,7 @@ pub enum Outcome {
 /// What nobody has documented.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an answer to one question that stands open")]
 pub struct Habits {
     /// An update that changes nothing makes a version all the same.
     pub mints_without_change: bool,

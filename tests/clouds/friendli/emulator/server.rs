@@ -23,7 +23,7 @@ use super::refusal::Body;
 use super::service::Reply;
 
 /// Longest time for which an answer is withheld from a client that does not give up.
-const WITHHELD: Duration = Duration::from_secs(60);
+const WITHHELD: Duration = Duration::from_mins(1);
 
 /// The server.
 #[derive(Debug)]

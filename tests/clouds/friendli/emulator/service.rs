@@ -185,7 +185,7 @@ impl Service {
         let known = key.as_ref().and_then(|key| self.keys.get(key).cloned());
         let id = if let Some(id) = known {
             let mut settings = self.endpoint(caller, &id)?.settings().clone();
-            settings.to_artifact(body);
+            settings.take_artifact(body);
             let habits = self.habits;
             self.endpoint(caller, &id)?.check_updatable(&habits)?;
             self.mint(caller, &id, settings, None)?;

@@ -62,12 +62,12 @@ impl Settings {
         let artifact = body["wandbArtifactVersionName"].as_str().unwrap();
         let default_name = artifact.rsplit('/').next().unwrap_or(artifact).replace(':', "-");
         let mut settings = Self::created(&json!({ "name": default_name }));
-        settings.to_artifact(body);
+        settings.take_artifact(body);
         settings
     }
 
     /// The settings with another artifact, by a checked body of the webhook.
-    pub fn to_artifact(&mut self, body: &Value) {
+    pub fn take_artifact(&mut self, body: &Value) {
         *self = self.patched(body);
         self.model = Model::Artifact(body["wandbArtifactVersionName"].as_str().unwrap().to_owned());
         if let Some(accelerator) = given(body, "accelerator") {

@@ -1,4 +1,4 @@
-//! What a body may hold. Faults are told all at once, in the form that FastAPI gives them.
+//! What a body may hold. Faults are told all at once, in the form that `FastAPI` gives them.
 
 use serde_json::{Map, Value, json};
 
