@@ -7,6 +7,7 @@
 mod act;
 mod delete;
 mod error;
+mod gates;
 mod holder;
 mod open;
 mod run;

@@ -7,6 +7,7 @@
 mod endpoint;
 mod gate;
 mod id;
+mod placeholder;
 mod policy;
 mod problem;
 mod quantity;
@@ -18,6 +19,7 @@ pub use gate::{Gate, GatewayGate, HttpGate, MetricGate};
 pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,
 };
+pub use placeholder::Placeholders;
 pub use policy::{
     Batch, BatchPause, Canary, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Promote,
     Rollback, Strategy,
