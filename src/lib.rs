@@ -21,3 +21,4 @@ pub mod rollout;
 pub mod spec;
 pub mod terraform;
 pub mod version;
+pub mod web;

@@ -8,6 +8,7 @@ mod act;
 mod adopt;
 mod delete;
 mod error;
+mod gates;
 mod holder;
 mod notes;
 mod open;

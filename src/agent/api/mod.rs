@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 pub use self::listen::{Listener, serve};
 use super::activity::Activity;
 use super::artifacts::Artifacts;
+use super::gateway::GatewayClient;
 use super::inspect::Devices;
 use super::refusal::Refusal;
 use super::store::Store;
@@ -50,6 +51,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Open calls.
     pub activity: Arc<Activity>,
+    /// The gateway's control API.
+    pub gateway: GatewayClient,
 }
 
 /// The API for callers who are known by their user id.
@@ -61,6 +64,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/sources/inspect", post(versions::inspect))
         .route("/v1/endpoints", get(endpoints::list))
         .route("/v1/endpoints/:name", get(endpoints::read).put(endpoints::write).delete(endpoints::delete))
+        .route("/v1/endpoints/:name/figures", get(endpoints::figures))
         .route("/v1/endpoints/:name/weights", put(endpoints::weigh))
         .route(
             "/v1/endpoints/:name/versions/:number",
@@ -71,6 +75,8 @@ pub fn router(context: Context) -> Router {
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(activity, count))
+        // Below the layer: a scraper that calls for ever does not keep an idle agent alive.
+        .route("/metrics", get(endpoints::metrics))
         .with_state(context)
 }
 
