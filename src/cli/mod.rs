@@ -7,6 +7,7 @@ pub mod gateway;
 mod history;
 mod place;
 mod preview;
+mod report;
 mod rollout;
 mod status;
 mod table;
@@ -49,6 +50,8 @@ enum Command {
     Diff(history::DiffArguments),
     /// Every step of a rollout with its time and price, before it runs
     Preview(preview::PreviewArguments),
+    /// What a Terraform plan means for endpoints, as Markdown for a pull request
+    Report(report::ReportArguments),
     /// Follow the newest rollout of an endpoint until it ends
     Watch(watch::WatchArguments),
     /// Stop starting and stopping replicas until told to go on
@@ -102,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::History(arguments) => history::history(&arguments),
         Command::Diff(arguments) => history::compare(&arguments),
         Command::Preview(arguments) => preview::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Pause(arguments) => command::run(&arguments, Word::Pause),
         Command::Resume(arguments) => command::run(&arguments, Word::Resume),
