@@ -74,7 +74,7 @@ impl Engine {
             run.give_up(&error).await?;
             return Err(error);
         }
-        run.drive(stop).await
+        Box::pin(run.drive(stop)).await
     }
 }
 
@@ -250,6 +250,7 @@ impl Run<'_> {
         Seen {
             fleet: observed.fleet.clone(),
             record: self.opened.record.clone(),
+            readings: Vec::new(),
             now: self.engine.clock.now(),
         }
     }
@@ -259,6 +260,7 @@ impl Run<'_> {
             endpoint: &self.target.endpoint,
             fleet: &seen.fleet,
             record: &seen.record,
+            readings: &seen.readings,
             now: seen.now,
             accounting: Accounting::Devices,
         })?)
@@ -273,7 +275,9 @@ impl Run<'_> {
     ) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
+            || !seen.readings.is_empty()
             || decision.record.phase != before.phase
+            || decision.record.canary != before.canary
             || decision.record.batch != before.batch;
         self.opened.record = decision.record.clone();
         if !news {

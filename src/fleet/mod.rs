@@ -3,11 +3,15 @@
 //! In: answers of a cloud. Out: [`Fleet`], read by the rollout core and by Terraform's state. Always a little old and
 //! maybe incomplete; it never says what should be. No async, no clock, no IO.
 
+mod reading;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use reading::{GateReading, GateVerdict};
 
 use crate::spec::{ReplicaId, VersionNumber};
 

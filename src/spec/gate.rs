@@ -27,7 +27,7 @@ pub struct Gate {
     /// Name of an Amazon `CloudWatch` alarm that must not be in alarm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloudwatch_alarm: Option<String>,
-    /// Asks Google Cloud Monitoring with a query in PromQL.
+    /// Asks Google Cloud Monitoring with a query in `PromQL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_monitoring: Option<MetricGate>,
 }
