@@ -8,7 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::this_process;
 use crate::ledger::GivenCommand;
 use crate::rollout::Command;
-use crate::spec::{CloudName, EndpointName};
+use crate::spec::EndpointName;
 
 /// Whose rollout to command.
 #[derive(Debug, Args)]
@@ -27,7 +27,8 @@ pub fn run(arguments: &CommandArguments, command: Command) -> Result<String, Cli
 async fn give(arguments: &CommandArguments, command: Command) -> Result<String, CliError> {
     let ledger = arguments.place.ledger()?;
     let endpoint = &arguments.endpoint;
-    let current = ledger.current_rollout(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let current =
+        ledger.current_rollout(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     let under_way = current.filter(|(_, entry)| !entry.record.phase.is_terminal());
     let Some((journal, entry)) = under_way else {
         return Err(CliError::Input(format!("no rollout of endpoint `{endpoint}` is under way")));
@@ -35,7 +36,10 @@ async fn give(arguments: &CommandArguments, command: Command) -> Result<String, 
     let now = SystemClock.now();
     let given = GivenCommand { command, by: this_process().name, at: now };
     let revision = journal.revision();
-    ledger.command(CloudName::Local, endpoint, revision, &given).await.map_err(|error| failed(&error))?;
+    ledger
+        .command(arguments.place.cloud, endpoint, revision, &given)
+        .await
+        .map_err(|error| failed(&error))?;
     let word = command.as_str();
     Ok(if entry.lease.until > now {
         format!("{word}: told rollout {revision} of {endpoint}, held by {}", entry.lease.holder.name)

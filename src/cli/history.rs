@@ -75,8 +75,8 @@ pub fn compare(arguments: &DiffArguments) -> Result<String, CliError> {
     let DiffArguments { endpoint, before, after, .. } = arguments;
     let ledger = arguments.place.ledger()?;
     let changes = block_on(async {
-        let before = find(&ledger, endpoint, *before).await?;
-        let after = find(&ledger, endpoint, *after).await?;
+        let before = find(&ledger, arguments.place.cloud, endpoint, *before).await?;
+        let after = find(&ledger, arguments.place.cloud, endpoint, *after).await?;
         Ok::<_, CliError>(diff((&before.spec, &before.pins), (&after.spec, &after.pins)))
     })??;
     if arguments.json {
@@ -91,16 +91,18 @@ pub fn compare(arguments: &DiffArguments) -> Result<String, CliError> {
 async fn read_history(arguments: &HistoryArguments) -> Result<Vec<Line>, CliError> {
     let ledger = arguments.place.ledger()?;
     let endpoint = &arguments.endpoint;
-    let numbers = ledger.version_numbers(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let numbers =
+        ledger.version_numbers(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     if numbers.is_empty() {
         let message = format!("endpoint `{endpoint}` has no versions in the ledger at {}", ledger.url());
         return Err(CliError::Input(message));
     }
-    let rollout = ledger.current_rollout(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let rollout =
+        ledger.current_rollout(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     let record = rollout.map(|(_, entry)| entry.record);
     let mut lines = Vec::new();
     for number in numbers.into_iter().rev() {
-        let version = find(&ledger, endpoint, number).await?;
+        let version = find(&ledger, arguments.place.cloud, endpoint, number).await?;
         lines.push(Line { version, state: state_of(record.as_ref(), number) });
     }
     Ok(lines)
@@ -108,10 +110,11 @@ async fn read_history(arguments: &HistoryArguments) -> Result<Vec<Line>, CliErro
 
 async fn find(
     ledger: &Ledger,
+    cloud: CloudName,
     endpoint: &EndpointName,
     number: VersionNumber,
 ) -> Result<VersionRecord, CliError> {
-    let found = ledger.version(CloudName::Local, endpoint, number).await.map_err(|error| failed(&error))?;
+    let found = ledger.version(cloud, endpoint, number).await.map_err(|error| failed(&error))?;
     found.ok_or_else(|| CliError::Input(format!("endpoint `{endpoint}` has no {number} in the ledger")))
 }
 

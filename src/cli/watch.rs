@@ -8,7 +8,7 @@ use super::place::Place;
 use super::{CliError, block_on, failed, print};
 use crate::ledger::{Entry, Journal};
 use crate::rollout::Phase;
-use crate::spec::{CloudName, EndpointName};
+use crate::spec::EndpointName;
 
 /// Time between two looks at the journal.
 const POLL: Duration = Duration::from_millis(300);
@@ -49,7 +49,8 @@ async fn follow(arguments: &WatchArguments) -> Result<String, CliError> {
 async fn newest(arguments: &WatchArguments) -> Result<(Journal, Entry), CliError> {
     let ledger = arguments.place.ledger()?;
     let endpoint = &arguments.endpoint;
-    let current = ledger.current_rollout(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let current =
+        ledger.current_rollout(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     current.ok_or_else(|| CliError::Input(format!("endpoint `{endpoint}` has no rollout")))
 }
 

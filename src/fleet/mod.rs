@@ -4,6 +4,7 @@
 //! maybe incomplete; it never says what should be. No async, no clock, no IO.
 
 mod reading;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use reading::{GateReading, GateVerdict};
+pub use update::{Pacing, UpdateReport, UpdateState};
 
 use crate::spec::{ReplicaId, VersionNumber};
 
@@ -120,6 +122,11 @@ impl ReplicaState {
 }
 
 impl Fleet {
+    /// A fleet without replicas.
+    pub fn empty(observed_at: Timestamp) -> Self {
+        Self { observed_at, replicas: Vec::new(), weights: None }
+    }
+
     /// Replicas that hold devices.
     pub fn occupied(&self) -> usize {
         self.replicas.iter().filter(|replica| replica.state.is_occupied()).count()

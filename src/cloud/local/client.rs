@@ -1,5 +1,6 @@
 //! One call of the control API: over the socket or TCP, with a deadline, with an agent started where there is none.
 
+use crate::cloud::transport::loopback_client;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(settings: LocalSettings) -> Result<Self, CallError> {
         // One connection per call: an agent that restarts leaves no stale ones behind.
-        let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+        let builder = loopback_client().pool_max_idle_per_host(0);
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| CallError::Settings(Chain(&error).to_string()))
         };

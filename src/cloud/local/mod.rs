@@ -32,6 +32,8 @@ const CALL_DEADLINE: Duration = Duration::from_mins(1);
 const MODEL_DEADLINE: Duration = Duration::from_hours(2);
 /// Beyond the drain, for an endpoint to go: grace, kill, and the gateway's word.
 const DELETE_GRACE: Duration = Duration::from_mins(1);
+/// Time between two looks while a rollout runs.
+const POLL: Duration = Duration::from_millis(200);
 const DELETE_POLL: Duration = Duration::from_millis(100);
 
 /// How to reach an agent.
@@ -190,7 +192,7 @@ impl Cloud for LocalCloud {
         convert::check_version(spec)
     }
 
-    fn check_policy(&self, policy: &DeploymentPolicy) -> Vec<Problem> {
+    fn check_policy(&self, policy: &DeploymentPolicy, _: &VersionSpec) -> Vec<Problem> {
         convert::check_policy(policy)
     }
 
@@ -268,11 +270,16 @@ impl Cloud for LocalCloud {
             url: status.url,
             deleting: status.deleting,
             fleet: status.fleet,
+            unmanaged: None,
         }))
     }
 
     fn drive(&self) -> Drive<'_> {
         Drive::Fleet(self)
+    }
+
+    fn poll_interval(&self) -> Duration {
+        POLL
     }
 }
 
