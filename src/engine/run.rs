@@ -61,7 +61,7 @@ impl Engine {
     /// The rollout could not begin, or the cloud or the ledger failed for good. Nothing was left half-recorded.
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
         self.cloud.publish_version(&target.endpoint, &target.version).await?;
-        let opened = self.open(target, stop).await?;
+        let opened = Box::pin(self.open(target, stop)).await?;
         let mut run = Run {
             engine: self,
             target,
@@ -146,7 +146,7 @@ impl Run<'_> {
             let decided_at = seen.now;
             let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(cloud, decision, seen, &stop).await?;
+            let acted = Box::pin(self.follow(cloud, decision, seen, &stop)).await?;
             // Calls take time: the last of them may show that much later.
             self.opened.record.date_orders(decided_at, self.engine.clock.now());
             if self.opened.record.phase.is_terminal() {
@@ -258,6 +258,7 @@ impl Run<'_> {
             fleet: observed.fleet.clone(),
             update: None,
             record: self.opened.record.clone(),
+            readings: Vec::new(),
             now: self.engine.clock.now(),
         }
     }
@@ -267,6 +268,7 @@ impl Run<'_> {
             endpoint: &self.target.endpoint,
             fleet: &seen.fleet,
             record: &seen.record,
+            readings: &seen.readings,
             now: seen.now,
             accounting: Accounting::Devices,
         })?)
@@ -282,7 +284,9 @@ impl Run<'_> {
     ) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
+            || !seen.readings.is_empty()
             || decision.record.phase != before.phase
+            || decision.record.canary != before.canary
             || decision.record.batch != before.batch;
         self.opened.record = decision.record.clone();
         if !news {
