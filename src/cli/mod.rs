@@ -7,7 +7,9 @@ pub mod gateway;
 mod history;
 mod place;
 mod preview;
+mod rollback;
 mod rollout;
+mod screen;
 mod status;
 mod table;
 mod verify;
@@ -57,6 +59,8 @@ enum Command {
     Resume(command::CommandArguments),
     /// Give up the rollout that is under way and go back to the prior version
     Abort(command::CommandArguments),
+    /// Bring back the settings of an earlier version, under a new number
+    Rollback(rollback::RollbackArguments),
     /// Check the journal of a rollout: the chain, every decision, every limit
     Verify(verify::VerifyArguments),
 }
@@ -106,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Pause(arguments) => command::run(&arguments, Word::Pause),
         Command::Resume(arguments) => command::run(&arguments, Word::Resume),
         Command::Abort(arguments) => command::run(&arguments, Word::Abort),
+        Command::Rollback(arguments) => rollback::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match answer {

@@ -5,6 +5,7 @@
 //! up by the next one. Out: a [`Report`] that says how it ended and what serves, after looking.
 
 mod act;
+mod bring_back;
 mod delete;
 mod error;
 mod gates;
