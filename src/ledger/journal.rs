@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, LedgerError};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, GateReading};
 use crate::rollout::{Action, Budget, Record};
 use crate::spec::{CloudName, EndpointName, ReplicaId, RolloutRevision};
 use crate::version::Digest;
@@ -52,6 +52,9 @@ pub struct Seen {
     pub fleet: Fleet,
     /// What was remembered before.
     pub record: Record,
+    /// What gates said since the decision before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<GateReading>,
     /// The time, by the engine's clock.
     pub now: Timestamp,
 }
