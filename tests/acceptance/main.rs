@@ -32,4 +32,5 @@ mod plans;
 mod release;
 mod saved_plan;
 mod security;
+mod terminal;
 mod versions;
