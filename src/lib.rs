@@ -22,3 +22,4 @@ pub mod rollout;
 pub mod spec;
 pub mod terraform;
 pub mod version;
+pub mod web;

@@ -9,7 +9,9 @@ mod paint;
 mod place;
 mod preview;
 mod report;
+mod rollback;
 mod rollout;
+mod screen;
 mod status;
 mod table;
 mod verify;
@@ -62,8 +64,14 @@ enum Command {
     Pause(command::CommandArguments),
     /// Go on after a pause
     Resume(command::CommandArguments),
+    /// Let the rest of the version follow its canary, without waiting any longer
+    Promote(command::CommandArguments),
+    /// Change the batches that are still to come in the rollout that is under way
+    Adjust(command::AdjustArguments),
     /// Give up the rollout that is under way and go back to the prior version
     Abort(command::CommandArguments),
+    /// Bring back the settings of an earlier version, under a new number
+    Rollback(rollback::RollbackArguments),
     /// Check the journal of a rollout: the chain, every decision, every limit
     Verify(verify::VerifyArguments),
 }
@@ -114,7 +122,10 @@ pub fn run() -> ExitCode {
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Pause(arguments) => command::run(&arguments, Word::Pause),
         Command::Resume(arguments) => command::run(&arguments, Word::Resume),
+        Command::Promote(arguments) => command::run(&arguments, Word::Promote),
+        Command::Adjust(arguments) => command::adjust(&arguments),
         Command::Abort(arguments) => command::run(&arguments, Word::Abort),
+        Command::Rollback(arguments) => rollback::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match answer {

@@ -53,13 +53,12 @@ async fn read(arguments: &StatusArguments) -> Result<Vec<EndpointStatus>, CliErr
 /// What an endpoint of a cloud without replicas of ours looks like.
 async fn look(arguments: &StatusArguments) -> Result<BTreeMap<EndpointName, EndpointView>, CliError> {
     let engine = arguments.place.engine().await?;
-    let names = match &arguments.endpoint {
-        Some(name) => vec![name.clone()],
-        None => {
-            let folders = engine.ledger.folders(arguments.place.cloud.as_str()).await;
-            let folders = folders.map_err(|error| failed(&error))?;
-            folders.into_iter().filter_map(|name| EndpointName::new(name).ok()).collect()
-        }
+    let names = if let Some(name) = &arguments.endpoint {
+        vec![name.clone()]
+    } else {
+        let folders = engine.ledger.folders(arguments.place.cloud.as_str()).await;
+        let folders = folders.map_err(|error| failed(&error))?;
+        folders.into_iter().filter_map(|name| EndpointName::new(name).ok()).collect()
     };
     let mut views = BTreeMap::new();
     for name in names {

@@ -121,7 +121,13 @@ impl Run<'_> {
         let mut entry = self.engine.entry(kind, made.record.clone(), self.opened.fence, now);
         entry.results = std::mem::take(&mut self.results);
         let update = Some((look.update.clone(), pacing));
-        entry.seen = Some(Seen { fleet: look.observed.fleet.clone(), update, record: before, now });
+        entry.seen = Some(Seen {
+            fleet: look.observed.fleet.clone(),
+            update,
+            record: before,
+            readings: Vec::new(),
+            now,
+        });
         entry.orders.clone_from(&made.orders);
         entry.reasons.clone_from(&made.reasons);
         if ended {
@@ -144,13 +150,12 @@ impl Run<'_> {
             let error = answer.as_ref().err().map(CloudError::chain);
             self.results.push(ActionResult { replica: None, error });
             match answer {
-                Ok(()) => {}
                 Err(error) if error.retry == Retry::Never => self.refuse(error).await?,
                 Err(error) if error.kind == CloudErrorKind::Conflict => {
                     self.opened.record.supervised.take_back();
                 }
-                // Whether it arrived is for the next look to tell.
-                Err(_) => {}
+                // Without a clear answer the next look tells whether it arrived.
+                Ok(()) | Err(_) => {}
             }
         }
         Ok(!orders.is_empty())

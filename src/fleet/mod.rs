@@ -3,6 +3,11 @@
 //! In: answers of a cloud. Out: [`Fleet`], read by the rollout core and by Terraform's state. Always a little old and
 //! maybe incomplete; it never says what should be. No async, no clock, no IO.
 
+mod answer;
+mod figures;
+pub mod metric;
+mod reading;
+pub mod traffic;
 mod update;
 
 use std::collections::BTreeMap;
@@ -11,9 +16,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{ReplicaId, VersionNumber};
-
+pub use answer::GateAnswer;
+pub use figures::{Bucket, Figures, FirstByte, VersionFigures};
+pub use reading::{GateReading, GateVerdict};
 pub use update::{Pacing, UpdateReport, UpdateState};
+
+use crate::spec::{ReplicaId, VersionNumber};
 
 /// What a cloud reported of one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -138,9 +138,9 @@ pub fn supervise(watch: &Watch<'_>) -> Supervision {
         return made;
     }
     if made.record.is_rolling_back() {
-        go_back(watch, &mut made)
+        go_back(watch, &mut made);
     } else {
-        go_forward(watch, &mut made)
+        go_forward(watch, &mut made);
     }
     if made.record.phase.is_terminal() {
         made.record.ended_at = Some(watch.now);
@@ -285,11 +285,11 @@ fn settled(watch: &Watch<'_>, made: &mut Supervision) {
     } else if watch.update.serving == Some(to) {
         finish(watch, made);
     } else if from.is_some() && watch.update.serving == from && record.supervised.share.is_none() {
-        let why = because(watch, format!("the cloud went back to {} by itself", made.serving(watch)));
+        let why = because(watch, format!("the cloud went back to {} by itself", serving(watch)));
         note_failure(watch, made, why);
         made.record.phase = Phase::RolledBack;
     } else {
-        let why = because(watch, format!("the update of {to} ended with {} serving", made.serving(watch)));
+        let why = because(watch, format!("the update of {to} ended with {} serving", serving(watch)));
         fail(&mut made.record, FailureClass::Refused, why, watch.now, &mut made.reasons);
     }
 }
@@ -348,7 +348,7 @@ fn go_back(watch: &Watch<'_>, made: &mut Supervision) {
     match watch.update.state {
         UpdateState::Settled if is_back => {
             record.phase = Phase::RolledBack;
-            made.reasons.push(format!("{} serves again", made.serving(watch)));
+            made.reasons.push(format!("{} serves again", serving(watch)));
             return;
         }
         UpdateState::Reverting => {}
@@ -428,10 +428,8 @@ fn wake_after(watch: &Watch<'_>, record: &Record) -> Option<Duration> {
     (ends > watch.now).then(|| ends.duration_since(watch.now).unsigned_abs())
 }
 
-impl Supervision {
-    fn serving(&self, watch: &Watch<'_>) -> String {
-        watch.update.serving.map_or_else(|| "something else".to_owned(), |version| version.to_string())
-    }
+fn serving(watch: &Watch<'_>) -> String {
+    watch.update.serving.map_or_else(|| "something else".to_owned(), |version| version.to_string())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod endpoint;
 mod friendli;
 mod gate;
 mod id;
+mod placeholder;
 mod policy;
 mod problem;
 mod quantity;
@@ -25,6 +26,7 @@ pub use gate::{Gate, GatewayGate, HttpGate, MetricGate};
 pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,
 };
+pub use placeholder::Placeholders;
 pub use policy::{
     Batch, BatchPause, Canary, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Promote,
     Rollback, Strategy, TOTAL_TIMEOUT_MAX,

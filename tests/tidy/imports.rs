@@ -3,17 +3,18 @@
 use super::{Source, report, sources};
 
 /// What each module may name of ours.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("spec", &[]),
     ("clock", &[]),
+    ("web", &[]),
     ("fleet", &["spec"]),
     ("version", &["spec"]),
     ("rollout", &["spec", "fleet", "version"]),
+    ("ledger", &["spec", "fleet", "version", "rollout", "web"]),
     ("report", &["spec", "rollout"]),
-    ("ledger", &["spec", "fleet", "version", "rollout"]),
     // The local cloud finds and starts its agent; both speak the wire format in `cloud::local::types`.
-    ("cloud", &["spec", "fleet", "clock", "agent"]),
-    ("engine", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "clock"]),
+    ("cloud", &["spec", "fleet", "clock", "agent", "web"]),
+    ("engine", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "clock", "web"]),
     ("agent", &["spec", "fleet", "clock", "cloud"]),
     ("terraform", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "engine", "clock", "agent"]),
     (

@@ -23,6 +23,7 @@ use self::types::{
 use super::{
     AccessToken, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint,
 };
+use crate::fleet::Figures;
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
     Secrets, TimeSpan, VersionNumber, VersionSpec,
@@ -282,6 +283,12 @@ impl Cloud for LocalCloud {
             fleet: status.fleet,
             unmanaged: None,
         }))
+    }
+
+    async fn read_figures(&self, endpoint: &EndpointName) -> Result<Figures, CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/figures");
+        let operation = format!("read what the gateway counted of endpoint `{endpoint}`");
+        self.call(&operation, Method::GET, &path, &(), Extra::NONE).await
     }
 
     async fn keep_secrets(
