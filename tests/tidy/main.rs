@@ -6,6 +6,7 @@
     reason = "a test that cannot read its own repository has failed"
 )]
 
+mod features;
 mod imports;
 mod links;
 mod pages;
