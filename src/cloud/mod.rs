@@ -96,6 +96,11 @@ pub trait Cloud: Debug + Send + Sync {
     /// What runs and serves; nothing if there is no such endpoint.
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError>;
 
+    /// Whether versions may have secret environment variables. Asked at plan time.
+    fn takes_secrets(&self) -> bool {
+        false
+    }
+
     /// Keeps the values of secret environment variables for the versions of an endpoint that name this trigger. Comes
     /// when such a version is minted, perhaps before there is an endpoint. As it is: refuses.
     async fn keep_secrets(

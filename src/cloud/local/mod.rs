@@ -24,8 +24,8 @@ use super::{
     AccessToken, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint,
 };
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
-    Secrets, TimeSpan, VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, Pins,
+    Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// Longest wait for an answer that needs no long work.
@@ -261,7 +261,8 @@ impl Cloud for LocalCloud {
         let path = format!("/v1/endpoints/{}", endpoint.name);
         let operation = format!("create endpoint `{}`", endpoint.name);
         let local = endpoint.local.clone().unwrap_or_default();
-        let body = PutEndpoint { port: local.port, token_required: local.token_required };
+        let LocalEndpoint { port, token_required } = local;
+        let body = PutEndpoint { port, token_required, labels: endpoint.labels.clone() };
         let status: EndpointStatus = self.call(&operation, Method::PUT, &path, &body, Extra::NONE).await?;
         Ok(EndpointAddress { url: status.url })
     }
@@ -282,6 +283,10 @@ impl Cloud for LocalCloud {
             fleet: status.fleet,
             unmanaged: None,
         }))
+    }
+
+    fn takes_secrets(&self) -> bool {
+        true
     }
 
     async fn keep_secrets(
