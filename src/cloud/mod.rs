@@ -202,4 +202,6 @@ pub struct ObservedEndpoint {
     pub fleet: Fleet,
     /// What serves besides and is no version of ours, in the cloud's own words.
     pub unmanaged: Option<String>,
+    /// Its settings as they are, where the cloud tells them.
+    pub settings: Option<EndpointSpec>,
 }

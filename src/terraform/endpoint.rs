@@ -29,8 +29,8 @@ use crate::spec::{
 };
 
 /// What a change of version makes anew.
-pub(super) const COMPUTED: [&str; 7] =
-    ["id", "url", "live_version", "previous_version", "status", "rollout", "rollout_plan"];
+pub(super) const COMPUTED: [&str; 8] =
+    ["id", "url", "live_version", "previous_version", "status", "traffic", "rollout", "rollout_plan"];
 
 /// Settings that only one cloud knows.
 const SETTINGS: [&str; 5] = ["local", "sagemaker", "vertex_ai", "eas", "friendli"];
@@ -84,6 +84,10 @@ struct EndpointState {
     /// `down`. The next apply repairs what is not `serving`.
     #[schemars(with = "String", extend("x-terraform" = { "computed": true }))]
     status: Status,
+    /// Share of the traffic in percent by version, such as `v4`, while weights are set. Empty otherwise: each replica
+    /// then gets the same.
+    #[schemars(extend("x-terraform" = { "computed": true }))]
+    traffic: BTreeMap<String, u32>,
     /// The newest rollout: how it ended, or where it stands.
     #[schemars(extend("x-terraform" = { "computed": true }))]
     rollout: Option<RolloutView>,
@@ -204,6 +208,9 @@ impl ManagedResource for EndpointResource {
             Some(Some(view)) => {
                 let was_imported = state.attribute("id").is_null();
                 outcome::fill(&mut state, engine.cloud.name(), &endpoint, &view);
+                if let Some(settings) = &view.settings {
+                    outcome::fill_settings(&mut state, settings);
+                }
                 if was_imported {
                     state.set_attribute("cloud", engine.cloud.name().as_str());
                     self.fill_imported(&engine, &endpoint, &mut state).await;
@@ -282,19 +289,26 @@ impl ManagedResource for EndpointResource {
         request: UpdateRequest,
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
-        let UpdateRequest { prior, planned, .. } = request;
+        let UpdateRequest { prior, mut planned, .. } = request;
         let cloud = self.connections.cloud_of(&planned);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, endpoint_spec(&planned, diagnostics))
         else {
             return ApplyOutcome::state(prior);
         };
-        let kept = SETTINGS.iter().chain(&["effective_labels"]);
-        if let Some(changed) = kept.clone().find(|name| planned.attribute(name) != prior.attribute(name))
-            && let Err(error) = engine.cloud.put_endpoint(&endpoint).await
-        {
-            diagnostics.error_at(&Path::from(*changed), "The endpoint was not changed", error.chain());
-            return ApplyOutcome::state(prior);
+        let mut kept = SETTINGS.iter().chain(&["effective_labels"]);
+        if let Some(changed) = kept.find(|name| planned.attribute(name) != prior.attribute(name)) {
+            match engine.cloud.put_endpoint(&endpoint).await {
+                Ok(address) if planned.attribute("url").is_unknown() => {
+                    planned.set_attribute("url", address.url);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let summary = "The endpoint was not changed";
+                    diagnostics.error_at(&Path::from(*changed), summary, error.chain());
+                    return ApplyOutcome::state(prior);
+                }
+            }
         }
         if planned.is_wholly_known() {
             return ApplyOutcome::state(planned);
@@ -401,7 +415,10 @@ impl EndpointResource {
             state.set_attribute("policy", value.attribute("policy").clone());
         }
         state.set_attribute("deletion_protection", false);
-        state.set_attribute("effective_labels", Value::object::<String, Value>([]));
+        if state.attribute("effective_labels").is_null() {
+            state.set_attribute("effective_labels", Value::object::<String, Value>([]));
+        }
+        state.set_attribute("labels", labels::own(&self.connections, state.attribute("effective_labels")));
     }
 }
 
@@ -433,12 +450,16 @@ fn set_what_follows(prior: Option<&Value>, planned: &mut Value) {
         for name in COMPUTED {
             planned.set_attribute(name, prior.attribute(name).clone());
         }
+        if SETTINGS.iter().any(|name| prior.attribute(name) != planned.attribute(name)) {
+            planned.set_attribute("url", Value::Unknown);
+        }
         return;
     }
     let previous = if *live == version { prior.attribute("previous_version") } else { live }.clone();
     planned.set_attribute("live_version", version);
     planned.set_attribute("previous_version", previous);
     planned.set_attribute("status", Status::Serving.as_str());
+    planned.set_attribute("traffic", Value::Unknown);
     planned.set_attribute("rollout", Value::Unknown);
     planned.set_attribute("rollout_plan", Value::Unknown);
 }

@@ -2,12 +2,13 @@
 
 use super::diagnostics::{Diagnostics, Report as _, sentence};
 use super::endpoint::COMPUTED;
+use super::labels;
 use super::resource::ApplyOutcome;
 use super::value::{Path, Value};
 use crate::cloud::Chain;
 use crate::engine::{EndpointView, EngineError, Report, Target};
 use crate::rollout::{Phase, Record};
-use crate::spec::{CloudName, EndpointName, TimeSpan};
+use crate::spec::{CloudName, EndpointName, EndpointSpec, LocalEndpoint, TimeSpan};
 
 /// Fills the computed attributes, and the version that really serves.
 pub(super) fn fill(state: &mut Value, cloud: CloudName, endpoint: &EndpointName, view: &EndpointView) {
@@ -21,11 +22,32 @@ pub(super) fn fill(state: &mut Value, cloud: CloudName, endpoint: &EndpointName,
     }
 }
 
+/// Fills in settings that somebody changed, as far as the configuration can set them.
+pub(super) fn fill_settings(state: &mut Value, settings: &EndpointSpec) {
+    state.set_attribute("effective_labels", labels::value(&settings.labels));
+    let Some(LocalEndpoint { port, token_required }) = settings.local else { return };
+    let mut local = state.attribute("local").clone();
+    if local.is_null() {
+        if !token_required {
+            return;
+        }
+        local = Value::object([("port", Value::Null)]);
+    }
+    if !local.attribute("port").is_null() {
+        local.set_attribute("port", port.map(u32::from));
+    }
+    local.set_attribute("token_required", token_required);
+    state.set_attribute("local", local);
+}
+
 fn fill_computed(state: &mut Value, view: &EndpointView) {
     state.set_attribute("url", view.url.as_str());
     state.set_attribute("live_version", view.live_version.map(|version| version.0));
     state.set_attribute("previous_version", view.previous_version.map(|version| version.0));
     state.set_attribute("status", view.status.as_str());
+    let weights = view.fleet.weights.iter().flatten();
+    let traffic = weights.map(|(version, weight)| (version.to_string(), Value::from(*weight)));
+    state.set_attribute("traffic", Value::Map(traffic.collect()));
     let rollout = view.rollout.as_ref().map(|rollout| {
         Value::object([
             ("revision", Value::from(rollout.revision)),

@@ -354,7 +354,7 @@ impl ManagedResource for EndpointVersionResource {
         let number = version_number(state.attribute("number"));
         let state = if state.attribute("digest").is_null() {
             // It was moved here: all that is known is which version it is.
-            match completed(&self.schema, &engine, &endpoint, number, diagnostics).await {
+            match completed(&self.schema, &self.connections, &engine, &endpoint, number, diagnostics).await {
                 Some(state) => state,
                 None => return unchanged,
             }
@@ -458,7 +458,8 @@ impl ManagedResource for EndpointVersionResource {
         let (endpoint, number) = (endpoint_name(&state)?, version_number(state.attribute("number")));
         let engine = self.connections.engine(self.connections.cloud_of(&state), diagnostics).await?;
         report_adoption(engine.adopt_first(&endpoint).await, diagnostics)?;
-        let state = completed(&self.schema, &engine, &endpoint, number, diagnostics).await?;
+        let state =
+            completed(&self.schema, &self.connections, &engine, &endpoint, number, diagnostics).await?;
         Some(Imported { state, private: Vec::new() })
     }
 }

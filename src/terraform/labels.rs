@@ -26,6 +26,14 @@ pub(super) fn set_effective(connections: &Connections, planned: &mut Value) {
     planned.set_attribute("effective_labels", effective);
 }
 
+/// The labels of a resource that are not there anyway, by the provider's configuration.
+pub(super) fn own(connections: &Connections, effective: &Value) -> Value {
+    let defaults = connections.default_labels();
+    let mut own = effective.as_map().cloned().unwrap_or_default();
+    own.retain(|name, value| defaults.get(name).map(String::as_str) != value.as_str());
+    if own.is_empty() { Value::Null } else { Value::Map(own) }
+}
+
 /// The labels in an attribute, if they are known.
 pub(super) fn of(value: &Value, attribute: &str) -> BTreeMap<String, String> {
     let known = value.attribute(attribute).as_map().cloned().unwrap_or_default();

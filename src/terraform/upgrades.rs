@@ -1,6 +1,6 @@
 //! States of earlier versions, turned into those of the current one.
 //!
-//! Version 1 has `deletion_protection`, `effective_labels` and `local.token_required`. Without a value each would show
+//! Version 1 has `deletion_protection`, `effective_labels`, `traffic` and `local.token_required`. Without a value each would show
 //! up as a change in the first plan after the upgrade of the provider.
 
 use serde_json::{Value as Json, json};
@@ -13,6 +13,7 @@ pub(super) fn endpoint(version: i64, mut state: Json, diagnostics: &mut Diagnost
     let fields = from_zero("sluice_endpoint", version, &mut state, diagnostics)?;
     fields.insert("deletion_protection".to_owned(), json!(false));
     fields.insert("effective_labels".to_owned(), json!({}));
+    fields.insert("traffic".to_owned(), json!({}));
     if let Some(Json::Object(local)) = fields.get_mut("local") {
         local.insert("token_required".to_owned(), json!(false));
     }

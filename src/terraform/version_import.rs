@@ -43,6 +43,7 @@ pub(super) fn named(
 /// The whole state of a version, from the ledger.
 pub(super) async fn completed(
     schema: &ResourceSchema,
+    connections: &Connections,
     engine: &Engine,
     endpoint: &EndpointName,
     number: Option<VersionNumber>,
@@ -60,7 +61,7 @@ pub(super) async fn completed(
     state.set_attribute("endpoint", endpoint.as_str());
     state.set_attribute("comment", record.comment.clone());
     let labels = labels::value(&record.labels);
-    state.set_attribute("labels", if record.labels.is_empty() { Value::Null } else { labels.clone() });
+    state.set_attribute("labels", labels::own(connections, &labels));
     state.set_attribute("effective_labels", labels);
     fill_from_record(&mut state, &record);
     Some(state)

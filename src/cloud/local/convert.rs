@@ -1,7 +1,17 @@
 //! Between the spec and the wire. Pure, but for making paths absolute.
 
-use super::types::{InspectSource, InspectedSource, StopReplica, is_reserved_variable};
-use crate::spec::{DeploymentPolicy, Drain, Pins, Problem, VersionSpec};
+use super::types::{EndpointStatus, InspectSource, InspectedSource, StopReplica, is_reserved_variable};
+use crate::spec::{DeploymentPolicy, Drain, EndpointSpec, LocalEndpoint, Pins, Problem, VersionSpec};
+
+/// The settings of an endpoint as the agent has them.
+pub(super) fn settings(status: &EndpointStatus) -> EndpointSpec {
+    let local = LocalEndpoint { port: Some(status.port), token_required: status.token_required };
+    EndpointSpec {
+        local: Some(local),
+        labels: status.labels.clone(),
+        ..EndpointSpec::named(status.name.clone())
+    }
+}
 
 /// What the local cloud cannot express.
 pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {

@@ -278,6 +278,7 @@ impl Cloud for LocalCloud {
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError> {
         let status = self.endpoint(endpoint).await?;
         Ok(status.map(|status| ObservedEndpoint {
+            settings: Some(convert::settings(&status)),
             url: status.url,
             deleting: status.deleting,
             fleet: status.fleet,
