@@ -280,7 +280,7 @@ impl Run<'_> {
     }
 
     /// Begins to ask the gates that are due; their answers come to a later turn.
-    fn ask_gates(&mut self, url: &str) {
+    pub(super) fn ask_gates(&mut self, url: &str) {
         let record = &self.opened.record;
         let Some(since) = record.bakes_since() else { return };
         let subject = Subject {
