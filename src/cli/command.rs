@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::engine::this_process;
 use crate::ledger::{Entry, GivenCommand};
 use crate::rollout::{Adjustment, Command, Phase};
-use crate::spec::{BatchPause, CloudName, CountOrPercent, EndpointName, RolloutRevision, TimeSpan};
+use crate::spec::{BatchPause, CountOrPercent, EndpointName, RolloutRevision, TimeSpan};
 
 /// Whose rollout to command.
 #[derive(Debug, Args)]
@@ -76,7 +76,8 @@ pub fn adjust(arguments: &AdjustArguments) -> Result<String, CliError> {
 async fn give(arguments: &CommandArguments, command: Command) -> Result<String, CliError> {
     let ledger = arguments.place.ledger()?;
     let endpoint = &arguments.endpoint;
-    let current = ledger.current_rollout(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let current =
+        ledger.current_rollout(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     let under_way = current.filter(|(_, entry)| !entry.record.phase.is_terminal());
     let Some((journal, entry)) = under_way else {
         return Err(CliError::Input(format!("no rollout of endpoint `{endpoint}` is under way")));
@@ -85,7 +86,7 @@ async fn give(arguments: &CommandArguments, command: Command) -> Result<String, 
     let now = SystemClock.now();
     let given = GivenCommand { command, by: this_process().name, at: now };
     let rollout = journal.revision();
-    ledger.command(CloudName::Local, endpoint, rollout, &given).await.map_err(|error| failed(&error))?;
+    ledger.command(arguments.place.cloud, endpoint, rollout, &given).await.map_err(|error| failed(&error))?;
     let held_by = Some(entry.lease.holder.name.as_str()).filter(|_| entry.lease.until > now);
     if arguments.json {
         return to_json(&Answer { endpoint, rollout, command, held_by });

@@ -5,8 +5,10 @@ mod command;
 mod error;
 pub mod gateway;
 mod history;
+mod paint;
 mod place;
 mod preview;
+mod report;
 mod rollback;
 mod rollout;
 mod screen;
@@ -28,6 +30,9 @@ pub use error::CliError;
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, about, disable_help_subcommand = true)]
 struct Arguments {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    color: paint::Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -51,6 +56,8 @@ enum Command {
     Diff(history::DiffArguments),
     /// Every step of a rollout with its time and price, before it runs
     Preview(preview::PreviewArguments),
+    /// What a Terraform plan means for endpoints, as Markdown for a pull request
+    Report(report::ReportArguments),
     /// Follow the newest rollout of an endpoint until it ends
     Watch(watch::WatchArguments),
     /// Stop starting and stopping replicas until told to go on
@@ -102,14 +109,16 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, CliError> {
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    let paint = paint::Paint::new(arguments.color);
     let answer = match arguments.command {
         Command::Agent(command) => agent::run(command),
         Command::Gateway(command) => gateway::run(command),
         Command::Rollout(command) => rollout::run(&command),
-        Command::Status(arguments) => status::run(&arguments),
-        Command::History(arguments) => history::history(&arguments),
-        Command::Diff(arguments) => history::compare(&arguments),
+        Command::Status(arguments) => status::run(&arguments, paint),
+        Command::History(arguments) => history::history(&arguments, paint),
+        Command::Diff(arguments) => history::compare(&arguments, paint),
         Command::Preview(arguments) => preview::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Pause(arguments) => command::run(&arguments, Word::Pause),
         Command::Resume(arguments) => command::run(&arguments, Word::Resume),

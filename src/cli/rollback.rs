@@ -1,8 +1,5 @@
 //! `rollback`: back to the settings of an earlier version, from any terminal that reaches the cloud.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use clap::Args;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,14 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::place::Place;
 use super::{CliError, block_on, failed, print, to_json};
-use crate::clock::SystemClock;
-use crate::engine::{Engine, EngineError, Report, RolloutView, Status, Target, this_process};
+use crate::engine::{EngineError, Report, RolloutView, Status, Target};
 use crate::rollout::Phase;
 use crate::spec::{EndpointName, VersionNumber};
 use crate::version::VersionRecord;
-
-/// Time between two looks at the fleet.
-const POLL: Duration = Duration::from_millis(250);
 
 /// What to bring back.
 #[derive(Debug, Args)]
@@ -56,13 +49,7 @@ pub fn run(arguments: &RollbackArguments) -> Result<String, CliError> {
 
 async fn bring_back(arguments: &RollbackArguments) -> Result<String, CliError> {
     let RollbackArguments { endpoint, to, place, json } = arguments;
-    let engine = Engine {
-        cloud: Arc::new(place.cloud()?),
-        ledger: place.ledger()?,
-        clock: Arc::new(SystemClock),
-        holder: this_process(),
-        poll: POLL,
-    };
+    let engine = place.engine().await?;
     let stop = stopped_by_signals()?;
     let view = engine.view(endpoint).await.map_err(|error| failed(&error))?;
     let view =

@@ -133,6 +133,7 @@ mod tests {
             record,
             seen: Some(seen),
             actions: Vec::new(),
+            orders: Vec::new(),
             reasons: vec!["start \x1b[31m1".to_owned()],
             budget: None,
             results: Vec::new(),

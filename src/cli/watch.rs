@@ -39,7 +39,7 @@ async fn follow(arguments: &WatchArguments) -> Result<String, CliError> {
     let mut screen = Screen::open().filter(|_| !arguments.json);
     let (mut revision, mut next) = (None, 0);
     loop {
-        let (journal, newest) = newest(&ledger, &arguments.endpoint).await?;
+        let (journal, newest) = newest(&ledger, arguments.place.cloud, &arguments.endpoint).await?;
         if revision.replace(journal.revision()) != Some(journal.revision()) {
             // A newer rollout has taken over.
             next = 0;
@@ -63,8 +63,12 @@ async fn follow(arguments: &WatchArguments) -> Result<String, CliError> {
     }
 }
 
-async fn newest(ledger: &Ledger, endpoint: &EndpointName) -> Result<(Journal, Entry), CliError> {
-    let current = ledger.current_rollout(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+async fn newest(
+    ledger: &Ledger,
+    cloud: CloudName,
+    endpoint: &EndpointName,
+) -> Result<(Journal, Entry), CliError> {
+    let current = ledger.current_rollout(cloud, endpoint).await.map_err(|error| failed(&error))?;
     current.ok_or_else(|| CliError::Input(format!("endpoint `{endpoint}` has no rollout")))
 }
 

@@ -10,6 +10,7 @@ use super::holder::is_dead;
 use super::run::Target;
 use super::view::live_version;
 use super::{Engine, EngineError, LEASE};
+use crate::cloud::Drive;
 use crate::fleet::Fleet;
 use crate::ledger::{Entry, EntryKind, Journal, Lease};
 use crate::rollout::{BatchProgress, Phase, Record, Side};
@@ -98,12 +99,13 @@ impl Engine {
 
     async fn open_new(&self, target: &Target, last: Option<&Entry>) -> Result<Opened, EngineError> {
         let endpoint = &target.endpoint;
-        let observed = self
-            .cloud
-            .observe(endpoint)
-            .await?
-            .ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })?;
-        let from = self.prior_side(target, last, &observed.fleet).await?;
+        let fleet = match (self.cloud.observe(endpoint).await?, self.cloud.drive()) {
+            (Some(observed), _) => observed.fleet,
+            // The first update creates the endpoint.
+            (None, Drive::Delegated(_)) => Fleet::empty(self.clock.now()),
+            (None, Drive::Fleet(_)) => return Err(EngineError::NoEndpoint { endpoint: endpoint.clone() }),
+        };
+        let from = self.prior_side(target, last, &fleet).await?;
         let to = Side { version: target.version.number, replicas: target.version.spec.replicas() };
         let revision = last.map_or(RolloutRevision(0), |entry| entry.record.revision).next();
         let now = self.clock.now();
@@ -112,7 +114,7 @@ impl Engine {
         if let Some(last) = last {
             record = record.after(&last.record, now);
         }
-        record.looked_at = record.looked_at.max(Some(observed.fleet.observed_at));
+        record.looked_at = record.looked_at.max(Some(fleet.observed_at));
         let fence = revision.0 * FENCES_PER_ROLLOUT;
         let mut journal = Journal::new(self.ledger.clone(), self.cloud.name(), endpoint.clone(), revision);
         journal.append(self.entry(EntryKind::Opened, record.clone(), fence, now)).await?;
@@ -194,6 +196,7 @@ impl Engine {
             record,
             seen: None,
             actions: Vec::new(),
+            orders: Vec::new(),
             reasons: Vec::new(),
             budget: None,
             results: Vec::new(),

@@ -10,7 +10,7 @@ use super::act::{Orders, ask};
 use super::gates::{Gates, Subject};
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
-use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
+use crate::cloud::{CloudError, CloudErrorKind, Drive, FleetCloud, ObservedEndpoint, Retry};
 use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
 use crate::rollout::{
@@ -42,16 +42,16 @@ pub struct Report {
 }
 
 /// State of one run between two turns of the loop.
-struct Run<'a> {
-    engine: &'a Engine,
-    target: &'a Target,
-    opened: Opened,
-    results: Vec<ActionResult>,
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) target: &'a Target,
+    pub(super) opened: Opened,
+    pub(super) results: Vec<ActionResult>,
     recorded_at: Instant,
     /// When the endpoint was last seen.
-    seen_at: Instant,
+    pub(super) seen_at: Instant,
     /// What is asked beside the loop.
-    gates: Gates,
+    pub(super) gates: Gates,
 }
 
 impl Engine {
@@ -64,7 +64,7 @@ impl Engine {
     /// The rollout could not begin, or the cloud or the ledger failed for good. Nothing was left half-recorded.
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
         self.cloud.publish_version(&target.endpoint, &target.version).await?;
-        let opened = self.open(target, stop).await?;
+        let opened = Box::pin(self.open(target, stop)).await?;
         let mut run = Run {
             engine: self,
             target,
@@ -78,7 +78,10 @@ impl Engine {
             run.give_up(&error).await?;
             return Err(error);
         }
-        Box::pin(run.drive(stop)).await
+        match self.cloud.drive() {
+            Drive::Fleet(cloud) => Box::pin(run.drive(cloud, stop)).await,
+            Drive::Delegated(cloud) => Box::pin(run.supervise(cloud, stop)).await,
+        }
     }
 }
 
@@ -120,7 +123,11 @@ impl Run<'_> {
         self.record(EntryKind::Ended, None).await
     }
 
-    async fn drive(mut self, stop: &CancellationToken) -> Result<Report, EngineError> {
+    async fn drive(
+        mut self,
+        cloud: &dyn FleetCloud,
+        stop: &CancellationToken,
+    ) -> Result<Report, EngineError> {
         let mut stop = stop.clone();
         loop {
             if stop.is_cancelled() {
@@ -143,7 +150,7 @@ impl Run<'_> {
             let decided_at = seen.now;
             let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(decision, seen, &stop).await?;
+            let acted = Box::pin(self.follow(cloud, decision, seen, &stop)).await?;
             // Calls take time: the last of them may show that much later.
             self.opened.record.date_orders(decided_at, self.engine.clock.now());
             if self.opened.record.phase.is_terminal() {
@@ -160,7 +167,7 @@ impl Run<'_> {
 
     /// On an interrupt the policy may want the prior version back before the apply returns. Says whether the rollout
     /// is on its way there; its deadline bounds how long that takes.
-    async fn goes_back_first(&mut self) -> Result<bool, EngineError> {
+    pub(super) async fn goes_back_first(&mut self) -> Result<bool, EngineError> {
         let record = &mut self.opened.record;
         if record.policy.on_interrupt != OnInterrupt::Rollback || record.from.is_none() {
             return Ok(false);
@@ -176,7 +183,7 @@ impl Run<'_> {
     }
 
     /// Does what people asked for since the last turn.
-    async fn obey_commands(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn obey_commands(&mut self) -> Result<(), EngineError> {
         if self.opened.record.phase.is_terminal() {
             return Ok(());
         }
@@ -239,7 +246,7 @@ impl Run<'_> {
     }
 
     /// Changes nothing and lets time pass.
-    async fn stay(&mut self, stop: &CancellationToken) -> Result<(), EngineError> {
+    pub(super) async fn stay(&mut self, stop: &CancellationToken) -> Result<(), EngineError> {
         self.renew_lease().await?;
         self.wait(None, stop).await;
         Ok(())
@@ -254,6 +261,7 @@ impl Run<'_> {
     fn seen(&mut self, observed: &ObservedEndpoint) -> Seen {
         Seen {
             fleet: observed.fleet.clone(),
+            update: None,
             record: self.opened.record.clone(),
             readings: self.gates.take(self.opened.record.bakes_since()),
             now: self.engine.clock.now(),
@@ -292,6 +300,7 @@ impl Run<'_> {
     /// Records a decision and carries it out. Says whether there was anything to carry out.
     async fn follow(
         &mut self,
+        cloud: &dyn FleetCloud,
         decision: Decision,
         seen: Seen,
         stop: &CancellationToken,
@@ -317,7 +326,7 @@ impl Run<'_> {
             drain: &self.opened.record.policy.drain,
             stop,
         };
-        let carried = self.engine.carry_out(&orders, &decision.actions).await;
+        let carried = self.engine.carry_out(cloud, &orders, &decision.actions).await;
         self.results.extend(carried.results);
         if let Some(refused) = carried.refused {
             self.refuse(refused).await?;
@@ -326,7 +335,7 @@ impl Run<'_> {
     }
 
     /// The cloud will not do what the rollout needs: turn back, unless somebody else has taken over.
-    async fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
+    pub(super) async fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
         if error.kind == CloudErrorKind::Fenced {
             return Err(error.into());
         }
@@ -340,12 +349,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn interrupt(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn interrupt(&mut self) -> Result<(), EngineError> {
         self.opened.record.phase = Phase::Interrupted;
         self.record(EntryKind::Interrupted, None).await
     }
 
-    async fn renew_lease(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn renew_lease(&mut self) -> Result<(), EngineError> {
         if self.recorded_at.elapsed() < LEASE_RENEWAL {
             return Ok(());
         }
@@ -372,13 +381,13 @@ impl Run<'_> {
         self.append(entry).await
     }
 
-    async fn append(&mut self, entry: Entry) -> Result<(), EngineError> {
+    pub(super) async fn append(&mut self, entry: Entry) -> Result<(), EngineError> {
         self.opened.journal.append(entry).await?;
         self.recorded_at = Instant::now();
         Ok(())
     }
 
-    async fn wait(&mut self, wake_after: Option<Duration>, stop: &CancellationToken) {
+    pub(super) async fn wait(&mut self, wake_after: Option<Duration>, stop: &CancellationToken) {
         let pause = wake_after.unwrap_or(self.engine.poll).min(self.engine.poll);
         tokio::select! {
             () = stop.cancelled() => {}
@@ -387,12 +396,12 @@ impl Run<'_> {
         }
     }
 
-    fn report(self, observed: ObservedEndpoint) -> Report {
+    pub(super) fn report(self, observed: ObservedEndpoint) -> Report {
         Report { record: self.opened.record, observed }
     }
 }
 
 /// A lease that nobody has to wait for.
-fn released(now: Timestamp) -> Timestamp {
+pub(super) fn released(now: Timestamp) -> Timestamp {
     now
 }

@@ -8,6 +8,7 @@ mod figures;
 pub mod metric;
 mod reading;
 pub mod traffic;
+mod update;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use answer::GateAnswer;
 pub use figures::{Bucket, Figures, FirstByte, VersionFigures};
 pub use reading::{GateReading, GateVerdict};
+pub use update::{Pacing, UpdateReport, UpdateState};
 
 use crate::spec::{ReplicaId, VersionNumber};
 
@@ -126,6 +128,11 @@ impl ReplicaState {
 }
 
 impl Fleet {
+    /// A fleet without replicas.
+    pub fn empty(observed_at: Timestamp) -> Self {
+        Self { observed_at, replicas: Vec::new(), weights: None }
+    }
+
     /// Replicas that hold devices.
     pub fn occupied(&self) -> usize {
         self.replicas.iter().filter(|replica| replica.state.is_occupied()).count()

@@ -4,6 +4,7 @@
 //! <root>/<cloud>/<endpoint>/versions/000004.json          a minted version
 //! <root>/<cloud>/<endpoint>/rollouts/000007/000000.json…  the journal of a rollout; the newest entry is current
 //! <root>/<cloud>/<endpoint>/commands/000007/000000.json   a word to that rollout, for whoever holds it
+//! <root>/<cloud>/<endpoint>/notes/000003.json             what the cloud's adapter has to remember
 //! <root>/policies/<name>/000002.json                      a policy as it was recorded
 //! ```
 //!
@@ -14,6 +15,7 @@ mod address;
 mod commands;
 mod error;
 mod journal;
+mod notes;
 mod store;
 mod versions;
 

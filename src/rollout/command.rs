@@ -69,7 +69,12 @@ pub fn obey(record: &mut Record, command: Command, by: &str, now: Timestamp, rea
             reasons.push(format!("resumed by {by}"));
         }
         Command::Promote => {
-            let promoted = canary::promote(record, now);
+            let mut promoted = canary::promote(record, now);
+            if !record.supervised.is_untouched() {
+                record.supervised.promoted = true;
+                resume(record, now);
+                promoted = true;
+            }
             let what = if promoted { "promoted" } else { "nothing to promote, though asked" };
             reasons.push(format!("{what} by {by}"));
         }

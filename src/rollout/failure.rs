@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::census::{Census, count};
 use super::pace::add;
 use super::record::{BatchProgress, CanaryProgress, Failure, FailureClass, Progress, Record};
+use super::supervise::Supervised;
 use super::{Phase, capacity, gates};
 use crate::fleet::{Replica, ReplicaState};
 
@@ -86,6 +87,7 @@ pub fn fail(
             record.seen_ready = BTreeSet::new();
             record.flaps = 0;
             record.earlier_failures = None;
+            record.supervised = Supervised::default();
         }
     }
 }

@@ -24,8 +24,10 @@ mod preview;
 #[cfg(test)]
 mod properties;
 mod record;
+mod shares;
 mod simulate;
 mod step;
+mod supervise;
 mod traffic;
 mod warm;
 
@@ -42,4 +44,5 @@ pub use record::{
 };
 pub use simulate::{Distribution, Outcome, PlayedStep, Simulation, SimulationError, simulate};
 pub use step::{Accounting, Action, Budget, Decision, Input, step};
+pub use supervise::{Order, Supervised, Supervision, Watch, supervise};
 pub use traffic::OrderedWeights;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Phase;
 use super::pending::{PendingStart, PendingStop};
+use super::supervise::Supervised;
 use super::traffic::OrderedWeights;
 use crate::fleet::GateReading;
 use crate::spec::{DeploymentPolicy, PolicyName, ReplicaId, RolloutRevision, VersionNumber};
@@ -72,6 +73,9 @@ pub struct Record {
     /// Seconds spent in earlier pauses.
     #[serde(default)]
     pub paused_seconds: u64,
+    /// How the update stands, where the cloud paces it.
+    #[serde(default, skip_serializing_if = "Supervised::is_untouched")]
+    pub supervised: Supervised,
     /// Commands obeyed so far.
     #[serde(default)]
     pub commands: u64,
@@ -226,6 +230,7 @@ impl Record {
             earlier_failures: None,
             paused_since: None,
             paused_seconds: 0,
+            supervised: Supervised::default(),
             commands: 0,
             without_devices_since: None,
             degraded: false,

@@ -7,6 +7,7 @@
 
 mod config;
 mod load;
+mod mirror;
 mod patience;
 mod processes;
 mod programs;
@@ -30,6 +31,10 @@ mod gates;
 mod import;
 mod interrupt;
 mod lifecycle;
+mod pipelines;
+mod plans;
+mod release;
 mod saved_plan;
 mod security;
+mod terminal;
 mod versions;

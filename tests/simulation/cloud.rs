@@ -162,7 +162,7 @@ impl Cloud for SimCloud {
         Vec::new()
     }
 
-    fn check_policy(&self, _: &DeploymentPolicy) -> Vec<Problem> {
+    fn check_policy(&self, _: &DeploymentPolicy, _: &VersionSpec) -> Vec<Problem> {
         Vec::new()
     }
 
@@ -201,11 +201,20 @@ impl Cloud for SimCloud {
         let at = world.now.saturating_sub(age);
         self.control.sees(at);
         let fleet = world.fleet_at(at);
-        Ok(Some(ObservedEndpoint { url: "http://simulated".to_owned(), deleting: false, fleet }))
+        Ok(Some(ObservedEndpoint {
+            url: "http://simulated".to_owned(),
+            deleting: false,
+            fleet,
+            unmanaged: None,
+        }))
     }
 
     fn drive(&self) -> Drive<'_> {
         Drive::Fleet(self)
+    }
+
+    fn poll_interval(&self) -> Duration {
+        Duration::from_secs(1)
     }
 }
 

@@ -10,6 +10,18 @@ const GATES: [&str; 3] = ["http", "prometheus", "gateway"];
 /// What the local cloud cannot express.
 pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
     let mut problems = Vec::new();
+    if spec.container.command.is_empty() {
+        problems.push(Problem::at(
+            "container.command",
+            "Missing program",
+            "The first word is the program to run, for example [\"llama-server\", \"--port\", \"$(PORT)\"].",
+        ));
+    }
+    if spec.container.image.is_some() {
+        let detail =
+            "The local cloud runs programs of this machine. Name the program in `container.command`.";
+        problems.push(Problem::at("container.image", "No images on the local cloud", detail));
+    }
     let least = spec.scaling.min_replicas;
     if let Some(most) = spec.scaling.max_replicas.filter(|most| *most > least) {
         let detail = format!(
