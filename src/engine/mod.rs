@@ -11,6 +11,8 @@ mod error;
 mod holder;
 mod notes;
 mod open;
+mod preflight;
+mod retire;
 mod run;
 mod supervise;
 mod verify;

@@ -36,14 +36,7 @@ pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
 
 /// What of a policy the local cloud cannot express.
 pub(super) fn check_policy(policy: &DeploymentPolicy) -> Vec<Problem> {
-    let usual = DeploymentPolicy::default();
-    let unknown = [
-        ("strategy", policy.strategy != usual.strategy),
-        ("canary", policy.canary.is_some()),
-        ("gates", !policy.gates.is_empty()),
-        ("keep_warm", policy.keep_warm != usual.keep_warm),
-        ("history_limit", policy.history_limit != usual.history_limit),
-    ];
+    let unknown = [("gates", !policy.gates.is_empty())];
     let set = unknown.into_iter().filter_map(|(attribute, is_set)| is_set.then_some(attribute));
     let detail = "The engine does not know it yet on this cloud.";
     set.map(|attribute| Problem::at(attribute, "Not supported on the local cloud", detail)).collect()
