@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::ClientBuilder;
 
 use super::{CloudError, Retry};
+use crate::web;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,23 +17,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// A client for the API of a cloud: certificates as the machine trusts them, no redirects, proxies from the environment.
 /// Loads certificates, which takes some milliseconds: make one and keep it.
 pub fn api_client() -> ClientBuilder {
-    settle_tls();
-    reqwest::Client::builder()
+    web::client()
         .user_agent(concat!("terraform-provider-sluice/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
-}
-
-/// A client for plain HTTP on this machine: no proxy, and no certificate that it would trust.
-pub fn loopback_client() -> ClientBuilder {
-    settle_tls();
-    reqwest::Client::builder().no_proxy().tls_certs_only(std::iter::empty())
-}
-
-/// The process has one TLS back end. Whoever comes first names it.
-fn settle_tls() {
-    // A failure means that it is named already.
-    let _named = rustls::crypto::ring::default_provider().install_default();
 }
 
 /// Makes a call again while that can help, up to so many times in all. The call must be safe to repeat.

@@ -6,8 +6,10 @@
 
 mod act;
 mod adopt;
+mod bring_back;
 mod delete;
 mod error;
+mod gates;
 mod holder;
 mod notes;
 mod open;

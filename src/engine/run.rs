@@ -7,13 +7,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::act::Orders;
+use super::gates::{Gates, Subject};
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, Drive, FleetCloud, ObservedEndpoint, Retry};
 use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
 use crate::rollout::{
-    Accounting, Command, Decision, FailureClass, Input, Phase, Record, VISIBILITY_MAX, fail, obey, step,
+    Accounting, Command, Decision, FailureClass, Input, Phase, Record, VISIBILITY_MAX, fail, gates_due, obey,
+    step,
 };
 use crate::spec::{DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, PolicyName};
 
@@ -48,6 +50,8 @@ pub(super) struct Run<'a> {
     recorded_at: Instant,
     /// When the endpoint was last seen.
     pub(super) seen_at: Instant,
+    /// What is asked beside the loop.
+    pub(super) gates: Gates,
 }
 
 impl Engine {
@@ -68,6 +72,7 @@ impl Engine {
             results: Vec::new(),
             recorded_at: Instant::now(),
             seen_at: Instant::now(),
+            gates: Gates::default(),
         };
         if let Err(error) = run.preflight().await {
             run.give_up(&error).await?;
@@ -134,6 +139,7 @@ impl Run<'_> {
                 self.retire_old(&observed).await;
                 return Ok(self.report(observed));
             }
+            self.ask_gates(&observed.url);
             if !acted {
                 self.wait(wake_after, &stop).await;
             }
@@ -233,12 +239,12 @@ impl Run<'_> {
         observed.ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })
     }
 
-    fn seen(&self, observed: &ObservedEndpoint) -> Seen {
+    fn seen(&mut self, observed: &ObservedEndpoint) -> Seen {
         Seen {
             fleet: observed.fleet.clone(),
             update: None,
             record: self.opened.record.clone(),
-            readings: Vec::new(),
+            readings: self.gates.take(self.opened.record.bakes_since()),
             now: self.engine.clock.now(),
         }
     }
@@ -252,6 +258,24 @@ impl Run<'_> {
             now: seen.now,
             accounting: Accounting::Devices,
         })?)
+    }
+
+    /// Begins to ask the gates that are due; their answers come to a later turn.
+    fn ask_gates(&mut self, url: &str) {
+        let record = &self.opened.record;
+        let Some(since) = record.bakes_since() else { return };
+        let subject = Subject {
+            endpoint: self.target.endpoint.clone(),
+            url: url.to_owned(),
+            new: record.to.version,
+            old: record.from.map(|side| side.version),
+            since,
+        };
+        for index in gates_due(record, self.engine.clock.now()) {
+            if let Some(gate) = record.policy.gates.get(index) {
+                self.gates.ask(self.engine, index, gate, &subject);
+            }
+        }
     }
 
     /// Records a decision and carries it out. Says whether there was anything to carry out.
@@ -344,10 +368,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) async fn wait(&self, wake_after: Option<Duration>, stop: &CancellationToken) {
+    pub(super) async fn wait(&mut self, wake_after: Option<Duration>, stop: &CancellationToken) {
         let pause = wake_after.unwrap_or(self.engine.poll).min(self.engine.poll);
         tokio::select! {
             () = stop.cancelled() => {}
+            () = self.gates.answered() => {}
             () = tokio::time::sleep(pause.max(Duration::from_millis(10))) => {}
         }
     }

@@ -3,7 +3,11 @@
 //! In: answers of a cloud. Out: [`Fleet`], read by the rollout core and by Terraform's state. Always a little old and
 //! maybe incomplete; it never says what should be. No async, no clock, no IO.
 
+mod answer;
+mod figures;
+pub mod metric;
 mod reading;
+pub mod traffic;
 mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +16,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use answer::GateAnswer;
+pub use figures::{Bucket, Figures, FirstByte, VersionFigures};
 pub use reading::{GateReading, GateVerdict};
 pub use update::{Pacing, UpdateReport, UpdateState};
 

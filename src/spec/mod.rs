@@ -10,10 +10,12 @@ mod endpoint;
 mod friendli;
 mod gate;
 mod id;
+mod placeholder;
 mod policy;
 mod problem;
 mod quantity;
 mod sagemaker;
+mod secrets;
 mod version;
 mod vertex_ai;
 mod warmup;
@@ -26,6 +28,7 @@ pub use gate::{Gate, GatewayGate, HttpGate, MetricGate};
 pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,
 };
+pub use placeholder::Placeholders;
 pub use policy::{
     Batch, BatchPause, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Rollback,
     Strategy, TOTAL_TIMEOUT_MAX,
@@ -36,3 +39,6 @@ pub use sagemaker::{SagemakerEndpoint, SagemakerVersion};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
 pub use vertex_ai::{VertexAiEndpoint, VertexAiVersion};
 pub use warmup::Warmup;
+
+pub use secrets::Secrets;
+pub use version::REPLICAS_MAX;

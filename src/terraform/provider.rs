@@ -14,6 +14,8 @@ use super::deployment_policy::DeploymentPolicyResource;
 use super::diagnostics::{Diagnostics, Report};
 use super::endpoint::EndpointResource;
 use super::endpoint_version::EndpointVersionResource;
+use super::function::Function;
+use super::functions;
 use super::resource::{ManagedResource, Provider};
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
@@ -36,8 +38,9 @@ struct ProviderConfig {
     /// The cloud of resources that name none. `local` by default: replica processes on this machine.
     #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS))]
     cloud: Option<CloudName>,
-    /// Where versions and rollouts are recorded: `file:///path`. By default the folder `ledger` in the local cloud's
-    /// data folder. Also read from `SLUICE_LEDGER`.
+    /// Where versions and rollouts are recorded: `file:///path`, `s3://bucket/folder`, `gs://bucket/folder` or
+    /// `az://container/folder`; credentials come from the environment. By default the folder `ledger` in the local
+    /// cloud's data folder. Also read from `SLUICE_LEDGER`.
     ledger: Option<String>,
     /// How to reach the local cloud.
     local: Option<LocalConfig>,
@@ -179,6 +182,7 @@ pub struct SluiceProvider {
     schema: ResourceSchema,
     connections: Arc<Connections>,
     resources: Vec<Arc<dyn ManagedResource>>,
+    functions: Vec<Arc<dyn Function>>,
 }
 
 impl SluiceProvider {
@@ -195,6 +199,7 @@ impl SluiceProvider {
                 Arc::new(EndpointVersionResource::new(connections.clone())?),
                 Arc::new(DeploymentPolicyResource::new(connections.clone())?),
             ],
+            functions: functions::all()?,
             connections,
         })
     }
@@ -235,5 +240,13 @@ impl Provider for SluiceProvider {
 
     fn resources(&self) -> Vec<Arc<dyn ManagedResource>> {
         self.resources.clone()
+    }
+
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
+        self.functions.clone()
+    }
+
+    fn awaits_configuration(&self) -> bool {
+        !self.connections.is_complete()
     }
 }

@@ -1,6 +1,5 @@
 //! An agent that listens on TCP, and the token that protects it.
 
-use sluice::cloud::transport::loopback_client;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -45,7 +44,7 @@ fn local(world: &World, address: &str, token: &str) -> String {
 fn an_agent_on_tcp_turns_away_whoever_does_not_know_its_token() {
     let (world, address) = listening();
     let status = world.block_on(async {
-        let client = loopback_client().build().unwrap();
+        let client = sluice::web::local_client().build().unwrap();
         client.get(format!("http://{address}/v1/endpoints")).send().await.unwrap().status()
     });
     assert_eq!(status, 401);

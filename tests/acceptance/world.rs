@@ -1,6 +1,5 @@
 //! A world of its own for each test: folder, configuration, agent, and nothing of it left at the end.
 
-use sluice::cloud::transport::loopback_client;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -186,7 +185,7 @@ provider_installation {{
         let url = format!("{}/v1/completions", self.endpoint(endpoint).url.trim_end_matches('/'));
         let answer = self.runtime.block_on(async {
             let body = r#"{"prompt":"The morning","max_tokens":4}"#;
-            let client = loopback_client().build().unwrap();
+            let client = sluice::web::local_client().build().unwrap();
             client.post(url).body(body).send().await.unwrap().bytes().await.unwrap()
         });
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();

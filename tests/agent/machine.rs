@@ -1,6 +1,5 @@
 //! A machine for one test: a folder, an agent, its gateway, and what becomes of them.
 
-use sluice::cloud::transport::loopback_client;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -181,7 +180,7 @@ impl Machine {
 }
 
 pub async fn get(url: &str) -> Result<String, String> {
-    let client = loopback_client().timeout(PATIENCE).build().unwrap();
+    let client = sluice::web::local_client().timeout(PATIENCE).build().unwrap();
     let answer = client.get(url).send().await.map_err(|error| error.to_string())?;
     let status = answer.status();
     let body = answer.text().await.map_err(|error| error.to_string())?;
