@@ -26,8 +26,10 @@ use super::inspect::Devices;
 use super::locations::{LocationError, Locations};
 use super::logbook::Logbook;
 use super::process::{self, Launch};
+use super::secrets::SecretFiles;
 use super::store::{Store, StoreError};
 use super::supervisor::{Ending, Supervisor, Surroundings};
+use super::token::TokenKeys;
 use crate::clock::{Clock, SystemClock};
 
 /// An agent that is just ending keeps the lock for a moment.
@@ -190,6 +192,9 @@ async fn build(
     let artifacts_turn = Arc::new(Semaphore::new(1));
     let devices = Devices::detect(options.device_type.clone(), options.device_slots);
     let activity = Arc::new(Activity::default());
+    let secrets = SecretFiles::new(&locations.data_dir);
+    let tokens = TokenKeys::open(&locations.file("tokens.key"))
+        .map_err(|source| AgentError::System { operation: "use the key of tokens", source })?;
     let world = Surroundings {
         store: store.clone(),
         desired,
@@ -197,6 +202,8 @@ async fn build(
         artifacts: artifacts.clone(),
         artifacts_turn: artifacts_turn.clone(),
         data_dir: locations.data_dir.clone(),
+        secrets: secrets.clone(),
+        tokens: tokens.clone(),
         devices: devices.clone(),
         epoch: now.max(last_epoch.saturating_add(1)),
         clock: clock.clone(),
@@ -210,6 +217,8 @@ async fn build(
         store,
         artifacts,
         artifacts_turn,
+        secrets,
+        tokens,
         devices,
         clock,
         activity,

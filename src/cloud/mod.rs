@@ -6,6 +6,7 @@
 //!
 //! Clouds come in shapes ([`Drive`]): some let the engine drive every replica, others pace a rollout themselves.
 
+mod access;
 mod connect;
 mod delegated;
 pub mod eas;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use access::AccessToken;
 pub use connect::{CloudSettings, connect};
 pub use delegated::{DelegatedCloud, Look, Update};
 pub use error::{Chain, CloudError, CloudErrorKind, Retry};
@@ -31,7 +33,7 @@ pub use notes::Notes;
 use crate::fleet::{Figures, Fleet, GateAnswer};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Gate, PinnedVersion, Pins, Problem,
-    ReplicaId, VersionNumber, VersionSpec,
+    ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// One cloud. Every call has a deadline of its own and is safe to repeat.
@@ -94,6 +96,32 @@ pub trait Cloud: Debug + Send + Sync {
 
     /// What runs and serves; nothing if there is no such endpoint.
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError>;
+
+    /// Keeps the values of secret environment variables for the versions of an endpoint that name this trigger. Comes
+    /// when such a version is minted, perhaps before there is an endpoint. As it is: refuses.
+    async fn keep_secrets(
+        &self,
+        endpoint: &EndpointName,
+        trigger: &str,
+        secrets: &Secrets,
+    ) -> Result<(), CloudError> {
+        let _ = (trigger, secrets);
+        Err(CloudError::new(self.name(), format!("keep secrets of `{endpoint}`"), CloudErrorKind::Invalid)
+            .with_message("this cloud takes no secret environment variables"))
+    }
+
+    /// Forgets all secrets of an endpoint. Comes when nothing will mint or start its versions any more.
+    async fn forget_secrets(&self, endpoint: &EndpointName) -> Result<(), CloudError> {
+        let _ = endpoint;
+        Ok(())
+    }
+
+    /// A token that opens an endpoint for a while. As it is: refuses.
+    async fn issue_token(&self, endpoint: &EndpointName, life: TimeSpan) -> Result<AccessToken, CloudError> {
+        let _ = life;
+        Err(CloudError::new(self.name(), format!("issue a token for `{endpoint}`"), CloudErrorKind::Invalid)
+            .with_message("this cloud has no tokens of its own"))
+    }
 
     /// Turns what serves at an endpoint, and is no version of ours, into the version of this number: its settings as
     /// far as the cloud tells them. Notes what it needs to know the version again. Nothing if all that serves is ours.

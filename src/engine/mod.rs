@@ -6,6 +6,7 @@
 
 mod act;
 mod adopt;
+mod bring_back;
 mod delete;
 mod error;
 mod gates;

@@ -121,7 +121,13 @@ impl Run<'_> {
         let mut entry = self.engine.entry(kind, made.record.clone(), self.opened.fence, now);
         entry.results = std::mem::take(&mut self.results);
         let update = Some((look.update.clone(), pacing));
-        entry.seen = Some(Seen { fleet: look.observed.fleet.clone(), update, record: before, now });
+        entry.seen = Some(Seen {
+            fleet: look.observed.fleet.clone(),
+            update,
+            record: before,
+            readings: Vec::new(),
+            now,
+        });
         entry.orders.clone_from(&made.orders);
         entry.reasons.clone_from(&made.reasons);
         if ended {

@@ -78,6 +78,7 @@ fn decision(endpoint: &EndpointName, entry: &Entry, seen: &Seen) -> Vec<String> 
         endpoint,
         fleet: &seen.fleet,
         record: &seen.record,
+        readings: &seen.readings,
         now: seen.now,
         accounting: Accounting::Devices,
     };

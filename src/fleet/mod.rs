@@ -19,10 +19,9 @@ use serde::{Deserialize, Serialize};
 pub use answer::GateAnswer;
 pub use figures::{Bucket, Figures, FirstByte, VersionFigures};
 pub use reading::{GateReading, GateVerdict};
+pub use update::{Pacing, UpdateReport, UpdateState};
 
 use crate::spec::{ReplicaId, VersionNumber};
-
-pub use update::{Pacing, UpdateReport, UpdateState};
 
 /// What a cloud reported of one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

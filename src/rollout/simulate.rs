@@ -257,6 +257,7 @@ impl<'a> Play<'a> {
             endpoint: &self.endpoint,
             fleet: &fleet,
             record: &self.record,
+            readings: &[],
             now: at(self.now),
             accounting: Accounting::Devices,
         })?)

@@ -38,6 +38,10 @@ pub struct LocalEndpoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<u16>,
+    /// Answers only requests with a token, which the ephemeral resource `sluice_endpoint_token` gives out, in the
+    /// header `Authorization: Bearer …`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub token_required: bool,
 }
 
 impl EndpointSpec {

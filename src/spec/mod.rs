@@ -14,6 +14,7 @@ mod policy;
 mod problem;
 mod quantity;
 mod sagemaker;
+mod secrets;
 mod version;
 mod vertex_ai;
 mod warmup;
@@ -36,3 +37,6 @@ pub use sagemaker::{SagemakerEndpoint, SagemakerVersion};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
 pub use vertex_ai::{VertexAiAutoscaling, VertexAiEndpoint, VertexAiRequestLogging, VertexAiVersion};
 pub use warmup::Warmup;
+
+pub use secrets::Secrets;
+pub use version::REPLICAS_MAX;

@@ -135,6 +135,34 @@ impl Default for Canary {
     }
 }
 
+impl Canary {
+    /// The share of the traffic at one of its stages, counted from 0; the last one also later. Nothing where traffic
+    /// follows its replicas.
+    pub fn share(&self, stage: u32) -> Option<Percent> {
+        let stage = usize::try_from(stage).unwrap_or(usize::MAX);
+        let mut shares = self.weight.iter().chain(&self.steps).copied();
+        shares.nth(stage).or_else(|| self.steps.last().copied().or(self.weight))
+    }
+
+    /// Shares that it serves with, one after the other; none where traffic follows its replicas.
+    pub fn stages_of_traffic(&self) -> u32 {
+        let shares = usize::from(self.weight.is_some()) + self.steps.len();
+        shares.try_into().unwrap_or(u32::MAX)
+    }
+
+    /// How often it bakes.
+    pub fn stages(&self) -> u32 {
+        self.stages_of_traffic().max(1)
+    }
+
+    /// Its replicas at a stage, out of `desired`: as given, and as many as its share of the traffic needs.
+    pub fn replicas(&self, stage: u32, desired: u32) -> u32 {
+        let needed = self.share(stage).map_or(0, |share| CountOrPercent::Percent(share).rounded_up(desired));
+        let asked = self.size.map_or(1, |size| size.rounded_up(desired));
+        asked.max(needed).clamp(1, desired.max(1))
+    }
+}
+
 /// Who lets the rest of a version follow its canary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -267,6 +295,20 @@ impl DeploymentPolicy {
     /// Replicas that may be missing: as given, else none.
     pub fn unavailable(&self) -> CountOrPercent {
         self.max_unavailable.unwrap_or(CountOrPercent::Count(0))
+    }
+
+    /// The canary: as given, with what the strategy fills in. Nothing where no part of a version serves before the rest.
+    pub fn effective_canary(&self) -> Option<Canary> {
+        match (self.strategy, &self.canary) {
+            (Strategy::BlueGreen, given) => {
+                let given = given.clone().unwrap_or_default();
+                let all = CountOrPercent::Percent(Percent::ALL);
+                let size = Some(given.size.unwrap_or(all));
+                Some(Canary { size, weight: Some(given.weight.unwrap_or(Percent::NONE)), ..given })
+            }
+            (Strategy::Canary, None) => Some(Canary::default()),
+            (_, given) => given.clone(),
+        }
     }
 
     /// Every problem that can be seen without knowing the number of replicas.

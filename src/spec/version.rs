@@ -43,6 +43,11 @@ pub struct VersionSpec {
     /// Environment variables of the process.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Names the values of the secret environment variables. Nothing when there are none; the values themselves are
+    /// never part of a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub secret_env_version: Option<String>,
     /// Settings that only Amazon `SageMaker` knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sagemaker: Option<SagemakerVersion>,
@@ -278,7 +283,7 @@ pub(super) fn invalid_path(attribute: &str, path: &str) -> Option<Problem> {
     (!is_usable).then(|| Problem::at(attribute, "Invalid path", detail))
 }
 
-fn is_variable_name(name: &str) -> bool {
+pub(super) fn is_variable_name(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.len() <= 256

@@ -14,6 +14,8 @@ use super::deployment_policy::DeploymentPolicyResource;
 use super::diagnostics::{Diagnostics, Report};
 use super::endpoint::EndpointResource;
 use super::endpoint_version::EndpointVersionResource;
+use super::function::Function;
+use super::functions;
 use super::resource::{ManagedResource, Provider};
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
@@ -180,6 +182,7 @@ pub struct SluiceProvider {
     schema: ResourceSchema,
     connections: Arc<Connections>,
     resources: Vec<Arc<dyn ManagedResource>>,
+    functions: Vec<Arc<dyn Function>>,
 }
 
 impl SluiceProvider {
@@ -196,6 +199,7 @@ impl SluiceProvider {
                 Arc::new(EndpointVersionResource::new(connections.clone())?),
                 Arc::new(DeploymentPolicyResource::new(connections.clone())?),
             ],
+            functions: functions::all()?,
             connections,
         })
     }
@@ -236,5 +240,13 @@ impl Provider for SluiceProvider {
 
     fn resources(&self) -> Vec<Arc<dyn ManagedResource>> {
         self.resources.clone()
+    }
+
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
+        self.functions.clone()
+    }
+
+    fn awaits_configuration(&self) -> bool {
+        !self.connections.is_complete()
     }
 }

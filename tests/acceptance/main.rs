@@ -7,6 +7,7 @@
 
 mod config;
 mod load;
+mod mirror;
 mod patience;
 mod processes;
 mod programs;
@@ -26,6 +27,10 @@ mod failure;
 mod import;
 mod interrupt;
 mod lifecycle;
+mod pipelines;
+mod plans;
+mod release;
 mod saved_plan;
 mod security;
+mod terminal;
 mod versions;

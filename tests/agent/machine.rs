@@ -124,7 +124,7 @@ impl Machine {
 
     /// Publishes a version of endpoint `chat`, which is created.
     pub async fn publish(&self, number: u32, more: &serde_json::Value) -> PinnedVersion {
-        let endpoint = EndpointSpec { name: chat(), local: None };
+        let endpoint = EndpointSpec::named(chat());
         self.cloud.put_endpoint(&endpoint).await.unwrap();
         let spec = self.spec(more);
         let pins = self.cloud.pin(&spec).await.unwrap().unwrap();

@@ -87,8 +87,8 @@ async fn a_port_that_is_asked_for_is_used_and_one_that_is_taken_is_refused() {
     let machine = Machine::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let endpoint =
-        EndpointSpec { local: Some(LocalEndpoint { port: Some(port) }), ..EndpointSpec::named(chat()) };
+    let local = LocalEndpoint { port: Some(port), ..LocalEndpoint::default() };
+    let endpoint = EndpointSpec { local: Some(local), ..EndpointSpec::named(chat()) };
     let error = machine.cloud.put_endpoint(&endpoint).await.unwrap_err();
     assert_eq!(error.kind, CloudErrorKind::Conflict, "{error}");
     assert!(machine.cloud.observe(&chat()).await.unwrap().is_none(), "nothing is left of it");

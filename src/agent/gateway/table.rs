@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::token::TokenKey;
 use crate::fleet::VersionFigures;
 
 /// The path of the routing table on the control socket (`PUT`).
@@ -60,6 +61,9 @@ pub struct EndpointRoutes {
     pub weights: Option<BTreeMap<u32, u32>>,
     /// The replicas that may get requests: ready ones only. May be empty; requests are then answered with 503.
     pub replicas: Vec<RoutedReplica>,
+    /// Requests need a token that was signed with this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_key: Option<TokenKey>,
 }
 
 /// A replica that may get requests.

@@ -41,6 +41,7 @@ impl Supervisor {
             port,
             url: format!("http://127.0.0.1:{port}"),
             deleting: endpoint.record.deleting,
+            token_required: endpoint.record.token_required,
             versions: endpoint.versions.keys().copied().collect(),
             fleet,
             details,

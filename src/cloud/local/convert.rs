@@ -40,17 +40,10 @@ pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
 
 /// What of a policy the local cloud cannot express.
 pub(super) fn check_policy(policy: &DeploymentPolicy) -> Vec<Problem> {
-    let usual = DeploymentPolicy::default();
-    let unknown = [
-        ("strategy", policy.strategy != usual.strategy),
-        ("canary", policy.canary.is_some()),
-        ("keep_warm", policy.keep_warm != usual.keep_warm),
-        ("history_limit", policy.history_limit != usual.history_limit),
-    ];
-    let set = unknown.into_iter().filter_map(|(attribute, is_set)| is_set.then_some(attribute));
+    let limit = policy.history_limit != DeploymentPolicy::default().history_limit;
     let detail = "The engine does not know it yet on this cloud.";
-    let unknown = set.map(|attribute| Problem::at(attribute, "Not supported on the local cloud", detail));
-    unknown.chain(check_gates(CloudName::Local, &GATES, policy)).collect()
+    let unknown = limit.then(|| Problem::at("history_limit", "Not supported on the local cloud", detail));
+    unknown.into_iter().chain(check_gates(CloudName::Local, &GATES, policy)).collect()
 }
 
 /// What to ask about a version's model, program and devices. Relative paths are relative to where Terraform runs.

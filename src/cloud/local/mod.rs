@@ -17,14 +17,16 @@ use tokio::time::Instant;
 
 use self::client::{CallError, Client};
 use self::types::{
-    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, PutEndpoint, PutVersion, PutWeights,
-    ReplicaStatus, StartReplica, VersionStatus,
+    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, IssueToken, IssuedToken, PutEndpoint,
+    PutSecrets, PutVersion, PutWeights, ReplicaStatus, StartReplica, VersionStatus,
 };
-use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint};
+use super::{
+    AccessToken, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint,
+};
 use crate::fleet::Figures;
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
-    VersionNumber, VersionSpec,
+    Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// Longest wait for an answer that needs no long work.
@@ -236,6 +238,13 @@ impl Cloud for LocalCloud {
                 status.model_path
             )));
         }
+        if !status.secrets_present {
+            let trigger = status.version.spec.secret_env_version.unwrap_or_default();
+            return Err(artifact(format!(
+                "the values of its secret variables are gone (secret_env_version \"{trigger}\"): mint a version with \
+                 `secret_env` and a new `secret_env_version`"
+            )));
+        }
         status.program.map(drop).map_err(artifact)
     }
 
@@ -252,7 +261,8 @@ impl Cloud for LocalCloud {
     async fn put_endpoint(&self, endpoint: &EndpointSpec) -> Result<EndpointAddress, CloudError> {
         let path = format!("/v1/endpoints/{}", endpoint.name);
         let operation = format!("create endpoint `{}`", endpoint.name);
-        let body = PutEndpoint { port: endpoint.local.as_ref().and_then(|local| local.port) };
+        let local = endpoint.local.clone().unwrap_or_default();
+        let body = PutEndpoint { port: local.port, token_required: local.token_required };
         let status: EndpointStatus = self.call(&operation, Method::PUT, &path, &body, Extra::NONE).await?;
         Ok(EndpointAddress { url: status.url })
     }
@@ -279,6 +289,32 @@ impl Cloud for LocalCloud {
         let path = format!("/v1/endpoints/{endpoint}/figures");
         let operation = format!("read what the gateway counted of endpoint `{endpoint}`");
         self.call(&operation, Method::GET, &path, &(), Extra::NONE).await
+    }
+
+    async fn keep_secrets(
+        &self,
+        endpoint: &EndpointName,
+        trigger: &str,
+        secrets: &Secrets,
+    ) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/secrets");
+        let operation = format!("keep secrets of endpoint `{endpoint}`");
+        let body = PutSecrets { trigger: trigger.to_owned(), values: secrets.clone() };
+        self.order(&operation, Method::PUT, &path, &body, Extra::NONE).await
+    }
+
+    async fn forget_secrets(&self, endpoint: &EndpointName) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/secrets");
+        let operation = format!("forget secrets of endpoint `{endpoint}`");
+        self.order(&operation, Method::DELETE, &path, &(), Extra::NONE).await
+    }
+
+    async fn issue_token(&self, endpoint: &EndpointName, life: TimeSpan) -> Result<AccessToken, CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/tokens");
+        let operation = format!("issue a token for endpoint `{endpoint}`");
+        let IssuedToken { token, expires_at, url } =
+            self.call(&operation, Method::POST, &path, &IssueToken { life }, Extra::NONE).await?;
+        Ok(AccessToken { token, expires_at, url })
     }
 
     fn drive(&self) -> Drive<'_> {
