@@ -7,13 +7,14 @@ use http::{Method, StatusCode};
 use reqwest::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::auth::TokenSource;
 use super::failure;
 use super::settings::Place;
 use super::types::{Endpoint, Operation, Operations, Refusal};
-use crate::cloud::transport::{api_client, with_retries};
+use crate::cloud::transport::{api_client, pause_after};
 use crate::cloud::{CloudError, CloudErrorKind, Retry};
 
 /// Longest wait for one answer.
@@ -70,7 +71,16 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<T, CloudError> {
         let url = with_query(&self.url(path), query);
-        with_retries(ATTEMPTS_MAX, async || self.once(operation, Method::GET, &url, None::<&()>).await).await
+        let mut attempt = 1;
+        loop {
+            match self.once(operation, Method::GET, &url, None).await {
+                Err(error) if attempt < ATTEMPTS_MAX && error.retry != Retry::Never => {
+                    pause_after(attempt, error.retry).await;
+                }
+                answer => return answer,
+            }
+            attempt += 1;
+        }
     }
 
     /// Asks for a change. Tried again only where the first try cannot have arrived, or was certainly refused.
@@ -80,7 +90,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, CloudError> {
-        self.change(operation, Method::POST, &self.url(path), Some(body)).await
+        self.change(operation, Method::POST, &self.url(path), Some(json_of(operation, body)?)).await
     }
 
     /// Changes fields of something.
@@ -92,12 +102,12 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, CloudError> {
         let url = with_query(&self.url(path), &[("updateMask", mask)]);
-        self.change(operation, Method::PATCH, &url, Some(body)).await
+        self.change(operation, Method::PATCH, &url, Some(json_of(operation, body)?)).await
     }
 
     /// Deletes something.
     pub(super) async fn delete(&self, operation: &str, path: &str) -> Result<Operation, CloudError> {
-        self.change(operation, Method::DELETE, &self.url(path), None::<&()>).await
+        self.change(operation, Method::DELETE, &self.url(path), None).await
     }
 
     /// Reads what Cloud Monitoring says to a query: status and body.
@@ -174,27 +184,24 @@ impl Client {
         operation: &str,
         method: Method,
         url: &str,
-        body: Option<&impl Serialize>,
+        body: Option<Value>,
     ) -> Result<T, CloudError> {
-        with_retries(ATTEMPTS_MAX, async || {
-            let mut answer = self.once(operation, method.clone(), url, body).await;
-            // What may have arrived is settled by looking, not by sending it again.
-            if let Err(error) = &mut answer
-                && error.retry != Retry::Never
-                && !is_certainly_undone(error)
-            {
-                error.retry = Retry::Never;
-                error.kind = CloudErrorKind::Unreachable;
+        let mut attempt = 1;
+        loop {
+            match self.once(operation, method.clone(), url, body.as_ref()).await {
+                Err(error) if attempt < ATTEMPTS_MAX && is_certainly_undone(&error) => {
+                    pause_after(attempt, error.retry).await;
+                }
+                // What may have arrived is settled by looking, not by sending it again.
+                Err(mut error) if error.kind == CloudErrorKind::Internal => {
+                    error.kind = CloudErrorKind::Unreachable;
+                    error.retry = Retry::Backoff;
+                    return Err(error);
+                }
+                answer => return answer,
             }
-            answer
-        })
-        .await
-        .map_err(|mut error| {
-            if error.kind == CloudErrorKind::Unreachable {
-                error.retry = Retry::Backoff;
-            }
-            error
-        })
+            attempt += 1;
+        }
     }
 
     async fn once<T: DeserializeOwned>(
@@ -202,7 +209,7 @@ impl Client {
         operation: &str,
         method: Method,
         url: &str,
-        body: Option<&impl Serialize>,
+        body: Option<&Value>,
     ) -> Result<T, CloudError> {
         let mut request = self.http.request(method, url);
         if let Some(body) = body {
@@ -233,6 +240,10 @@ impl Client {
         // Only this version of the API shows and takes rolling deployments.
         format!("{}/v1beta1/{path}", self.place.base)
     }
+}
+
+fn json_of(operation: &str, body: &impl Serialize) -> Result<Value, CloudError> {
+    serde_json::to_value(body).map_err(|error| failure(operation, CloudErrorKind::Internal).with_source(error))
 }
 
 fn with_query(url: &str, query: &[(&str, &str)]) -> String {

@@ -17,8 +17,9 @@ use crate::cloud::{CloudError, CloudErrorKind, DelegatedCloud, Look, ObservedEnd
 use crate::fleet::{Pacing, UpdateReport, UpdateState};
 use crate::spec::{CloudName, DeploymentPolicy, Percent, PinnedVersion};
 
-/// Longest time of a change that replaces no model.
-const CHANGE_LONGEST: Duration = Duration::from_mins(30);
+/// How long a change that replaces no model is waited for at once. One that takes longer is followed by looking: whoever
+/// asks has a lease to renew.
+const WAIT_AT_ONCE: Duration = Duration::from_secs(8);
 /// Legs that the adapter walks within one request: those that end at once.
 const LEGS_AT_ONCE: usize = 3;
 
@@ -78,10 +79,11 @@ impl DelegatedCloud for VertexAiCloud {
             self.cancel_deployments(&update.endpoint).await;
             return Ok(false);
         }
-        for known in course.state.leftovers() {
-            self.undeploy(&update.endpoint, &known.deployed.id).await?;
+        let Some(left) = course.state.leftovers().next() else { return Ok(true) };
+        if !self.is_busy(update).await? {
+            self.undeploy_soon(update, &left.deployed.id).await?;
         }
-        Ok(true)
+        Ok(false)
     }
 
     fn cloud(&self) -> CloudName {
@@ -149,7 +151,11 @@ impl VertexAiCloud {
         self.add_hidden(update, &memory, &mut state).await?;
         let share = update.share.filter(|_| !update.rolling_back);
         let manner = Manner { share, beside: is_beside(&update.policy), may_roll: true };
-        let leg = next(&state, &wanted, manner);
+        let mut leg = next(&state, &wanted, manner);
+        if matches!(leg, Leg::Scale { .. } | Leg::Undeploy { .. }) && self.is_busy(update).await? {
+            // Perhaps this very change; in any case one after the other.
+            leg = Leg::Wait;
+        }
         let observed = self.observed(url, &state);
         Ok(Course { memory, state, wanted, leg, manner, is_shared, request, operation, observed })
     }
@@ -276,7 +282,7 @@ impl VertexAiCloud {
             Leg::Roll { previous } => self.deploy(update, course, None, Some(previous), Split::new()).await,
             Leg::Scale { id } => self.scale(update, course, &id).await,
             Leg::Split { split } => self.split(update, course, &split).await,
-            Leg::Undeploy { id } => self.undeploy(&update.endpoint, &id).await,
+            Leg::Undeploy { id } => self.undeploy_soon(update, &id).await,
         }
     }
 
@@ -345,8 +351,7 @@ impl VertexAiCloud {
         if matches!(course.leg, Leg::Done | Leg::Wait) {
             return Ok(());
         }
-        let all = self.client.operations(&format!("endpoints/{}", update.endpoint)).await?;
-        if error.retry == Retry::Never && all.iter().any(|operation| !operation.done) {
+        if error.retry == Retry::Never && self.is_busy(update).await? {
             error.retry = Retry::Backoff;
         }
         Err(error)
@@ -385,7 +390,17 @@ impl VertexAiCloud {
         let operation = format!("scale endpoint `{}`", update.endpoint);
         let path = self.path(update, ":mutateDeployedModel");
         let started = self.client.post(&operation, &path, &body).await?;
-        self.client.finish(&operation, started, CHANGE_LONGEST).await.map(drop)
+        at_once(self.client.finish(&operation, started, WAIT_AT_ONCE).await.map(drop))
+    }
+
+    async fn undeploy_soon(&self, update: &Update, id: &str) -> Result<(), CloudError> {
+        at_once(self.undeploy(&update.endpoint, id, WAIT_AT_ONCE).await)
+    }
+
+    /// Whether any operation on the endpoint goes on.
+    async fn is_busy(&self, update: &Update) -> Result<bool, CloudError> {
+        let all = self.client.operations(&format!("endpoints/{}", update.endpoint)).await?;
+        Ok(all.iter().any(|operation| !operation.done))
     }
 
     async fn split(&self, update: &Update, course: &Course, split: &Split) -> Result<(), CloudError> {
@@ -408,6 +423,14 @@ impl VertexAiCloud {
 
     fn fails(&self, update: &Update, kind: CloudErrorKind) -> CloudError {
         failure(format!("deploy to endpoint `{}`", update.endpoint), kind)
+    }
+}
+
+/// What was asked for and is not done yet is fine: the next look tells.
+fn at_once(answer: Result<(), CloudError>) -> Result<(), CloudError> {
+    match answer {
+        Err(error) if error.kind == CloudErrorKind::Unreachable => Ok(()),
+        answer => answer,
     }
 }
 

@@ -122,7 +122,7 @@ impl VertexAiCloud {
     /// Those without traffic first; the last one takes the traffic with it.
     async fn undeploy_one(&self, name: &EndpointName, state: &State) -> Result<(), CloudError> {
         if let Some(idle) = state.models.iter().find(|known| known.share == 0) {
-            return self.undeploy(name, &idle.deployed.id).await;
+            return self.undeploy(name, &idle.deployed.id, UNDEPLOY_LONGEST).await;
         }
         match state.live().as_slice() {
             [first, _, ..] => {
@@ -132,7 +132,7 @@ impl VertexAiCloud {
                 let operation = format!("split the traffic of endpoint `{name}`");
                 self.client.patch::<Value>(&operation, &path, "trafficSplit", &body).await.map(drop)
             }
-            [last] => self.undeploy(name, &last.deployed.id).await,
+            [last] => self.undeploy(name, &last.deployed.id, UNDEPLOY_LONGEST).await,
             [] => Ok(()),
         }
     }
@@ -143,13 +143,13 @@ impl VertexAiCloud {
         self.client.finish(operation, started, CREATE_LONGEST).await.map(drop)
     }
 
-    /// Undeploys a model, and waits for that. One that is gone already is fine.
-    pub(super) async fn undeploy(&self, name: &EndpointName, id: &str) -> Result<(), CloudError> {
+    /// Undeploys a model, and waits so long for that. One that is gone already is fine.
+    pub(super) async fn undeploy(&self, name: &EndpointName, id: &str, longest: Duration) -> Result<(), CloudError> {
         let operation = format!("undeploy model {id} from endpoint `{name}`");
         let path = format!("{}/endpoints/{name}:undeployModel", self.client.place.parent());
         let started = self.client.post::<Operation>(&operation, &path, &json!({ "deployedModelId": id })).await;
         let done = match started {
-            Ok(started) => self.client.finish(&operation, started, UNDEPLOY_LONGEST).await.map(drop),
+            Ok(started) => self.client.finish(&operation, started, longest).await.map(drop),
             Err(error) => Err(error),
         };
         let Err(mut error) = done else { return Ok(()) };
@@ -263,6 +263,7 @@ fn spec_of(deployed: &DeployedModel, resources: &Resources, model: &ModelRef) ->
         warmup: None,
         engine: std::collections::BTreeMap::new(),
         env: std::collections::BTreeMap::new(),
+        secret_env_version: None,
         sagemaker: None,
         vertex_ai: Some(own),
         eas: None,

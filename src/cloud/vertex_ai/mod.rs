@@ -14,8 +14,6 @@ mod convert;
 mod delegated;
 mod endpoints;
 mod legs;
-#[cfg(test)]
-mod legs_tests;
 mod memory;
 mod names;
 mod outline;
@@ -39,8 +37,9 @@ use self::state::State;
 use super::{
     Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, GateQuestion, Notes, ObservedEndpoint,
 };
-use crate::fleet::metric::{Measurements, judge, read_value};
-use crate::fleet::{GateAnswer, Measured};
+use crate::fleet::GateAnswer;
+use crate::fleet::metric::{Measured, Measurements, judge, read_value};
+
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, MetricGate, PinnedVersion, Pins, Problem,
     VersionNumber, VersionSpec,
