@@ -213,7 +213,7 @@ impl VertexAiCloud {
     pub(super) fn observed(&self, url: String, state: &State) -> ObservedEndpoint {
         let fleet =
             Fleet { observed_at: SystemClock.now(), replicas: state.replicas(), weights: state.weights() };
-        ObservedEndpoint { url, deleting: false, fleet, unmanaged: state.unmanaged() }
+        ObservedEndpoint { url, deleting: false, fleet, unmanaged: state.unmanaged(), settings: None }
     }
 
     /// Where clients send requests.
