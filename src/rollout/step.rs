@@ -66,6 +66,7 @@ pub enum Action {
     /// Set the split of traffic.
     Weights {
         /// Weight by version; nothing = in proportion to ready replicas.
+        #[serde(default, deserialize_with = "traffic::weights_by_version")]
         weights: Option<BTreeMap<VersionNumber, u32>>,
     },
 }
