@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::canary;
 use super::census::{Census, Presence};
@@ -24,14 +23,6 @@ const ALL: u32 = 100;
 
 /// Weight by version; nothing = in proportion to ready replicas.
 pub(super) type Weights = Option<BTreeMap<VersionNumber, u32>>;
-
-/// Reads versions from the texts that they are as keys in JSON: what has a tag is read by way of a copy, in which texts
-/// do not become numbers by themselves.
-pub(super) fn weights_by_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Weights, D::Error> {
-    let texts: Option<BTreeMap<String, u32>> = Option::deserialize(deserializer)?;
-    let number = |(version, weight): (String, u32)| Ok((version.parse().map_err(D::Error::custom)?, weight));
-    texts.map(|texts| texts.into_iter().map(number).collect()).transpose()
-}
 
 /// A split of traffic that was ordered and may not show yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,20 +121,4 @@ fn carried_by_prior(prior: Presence, record: &Record, census: &Census<'_>, limit
 fn share(part: u32, whole: u32) -> u32 {
     let share = u64::from(part) * u64::from(ALL) / u64::from(whole);
     u32::try_from(share).unwrap_or(ALL).min(ALL)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Action;
-    use super::*;
-
-    #[test]
-    fn a_split_that_was_written_down_is_read_again() {
-        let split = BTreeMap::from([(VersionNumber(0), 80), (VersionNumber(1), 20)]);
-        for weights in [Some(split), None] {
-            let action = Action::Weights { weights };
-            let text = serde_json::to_string(&action).unwrap();
-            assert_eq!(serde_json::from_str::<Action>(&text).unwrap(), action, "{text}");
-        }
-    }
 }

@@ -11,7 +11,7 @@ use super::cloud::now;
 use super::driver::{Outcome, Stage};
 use super::referee;
 use super::script::{Apply, Ending, Script};
-use super::world::{Behaviour, Knobs};
+use super::world::{Behaviour, Knobs, Mood};
 
 /// A calm world: starts take about ten seconds, drains five.
 pub fn calm() -> Knobs {
@@ -23,6 +23,7 @@ pub async fn stage(versions: &[(Behaviour, u32)], policy: serde_json::Value, kno
     let policy: DeploymentPolicy = serde_json::from_value(policy).unwrap();
     let script = Script {
         versions: versions.to_vec(),
+        moods: Vec::new(),
         policies: vec![policy],
         acts: Vec::new(),
         externals: Vec::new(),
@@ -71,6 +72,11 @@ impl Stage {
     /// Sets how replicas of a version behave from now on, those that run included.
     pub fn becomes(&self, version: u32, behaviour: Behaviour) {
         now(&self.world).behaviours.insert(VersionNumber(version), behaviour);
+    }
+
+    /// Sets what gates say of a version from now on.
+    pub fn feels(&self, version: u32, mood: Mood) {
+        now(&self.world).moods.insert(VersionNumber(version), mood);
     }
 
     /// Sets the number of devices from now on.
