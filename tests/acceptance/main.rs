@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../ledger/bucket/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests of the ledger, which use more of it")]
+mod bucket;
 mod config;
 mod load;
 mod mirror;
@@ -27,6 +30,7 @@ mod chaos;
 mod commands;
 mod drift;
 mod failure;
+mod far_ledger;
 mod gates;
 mod import;
 mod interrupt;
