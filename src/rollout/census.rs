@@ -55,6 +55,8 @@ pub(super) struct Census<'a> {
     pub target: Presence,
     /// Ready and staying, of whatever version.
     pub ready: u32,
+    /// Ready, staying and not left without traffic, by version.
+    pub serving: BTreeMap<VersionNumber, u32>,
     /// Sum of rungs climbed by wanted replicas.
     pub rungs: u64,
 }
@@ -72,8 +74,8 @@ impl<'a> Census<'a> {
                 census.occupied += u32::from(accounting == Accounting::Devices);
                 census.leaving += 1;
             } else {
-                census.count_sides(replica, record);
                 let idle = idle.holds(replica);
+                census.count_sides(replica, record, idle);
                 census.count(replica, (wanted, idle), record.policy.min_ready, fleet.observed_at, accounting);
             }
         }
@@ -98,12 +100,15 @@ impl<'a> Census<'a> {
         idle.filter(move |replica| Some(replica.version) != prior && replica.version != target)
     }
 
-    fn count_sides(&mut self, replica: &Replica, record: &Record) {
+    fn count_sides(&mut self, replica: &Replica, record: &Record, idle: bool) {
         if replica.state.is_leaving() || !replica.state.is_occupied() {
             return;
         }
         let ready = u32::from(replica.state.is_ready());
         self.ready += ready;
+        if replica.state.is_ready() && !idle {
+            *self.serving.entry(replica.version).or_default() += 1;
+        }
         let prior = record.from.is_some_and(|from| from.version == replica.version);
         let side = if prior { &mut self.prior } else { &mut self.target };
         if prior || replica.version == record.to.version {

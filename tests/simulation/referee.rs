@@ -120,7 +120,14 @@ fn overload(
         return Some(format!("{weights:?} leaves out everything that is ready"));
     }
     let version = record.wanted().version;
-    let share = weights.get(&version).copied().unwrap_or(0);
+    let of_all = |weights: &BTreeMap<VersionNumber, u32>| {
+        100 * weights.get(&version).copied().unwrap_or(0) / weights.values().sum::<u32>().max(1)
+    };
+    let share = of_all(weights);
+    if record.is_rolling_back() && fleet.weights.as_ref().is_some_and(|before| of_all(before) == share) {
+        // It has this share already, and nobody else is trusted with more.
+        return None;
+    }
     let carried = 100 * ready(version) / limits(record).floor.min(serving).max(1);
     (share > carried).then(|| format!("{version} gets {share} of 100 and can carry {carried}"))
 }
