@@ -49,6 +49,8 @@ pub(super) struct Census<'a> {
     pub unwanted_unseen: u32,
     /// On their way out, or told to go.
     pub leaving: u32,
+    /// Some that get no traffic were told to go, and do not show that they do.
+    pub idle_leaving: bool,
     /// Of the version that served when the rollout began.
     pub prior: Presence,
     /// Of the version to serve in the end.
@@ -70,13 +72,20 @@ impl<'a> Census<'a> {
         let idle = Idle::of(fleet, &stopping);
         for replica in &fleet.replicas {
             let told_to_go = stopping.contains(&replica.id);
+            let is_idle = idle.holds(replica);
             if replica.state.is_occupied() && !replica.state.is_leaving() && told_to_go {
+                census.idle_leaving |= is_idle && replica.state.is_ready();
                 census.occupied += u32::from(accounting == Accounting::Devices);
                 census.leaving += 1;
             } else {
-                let idle = idle.holds(replica);
-                census.count_sides(replica, record, idle);
-                census.count(replica, (wanted, idle), record.policy.min_ready, fleet.observed_at, accounting);
+                census.count_sides(replica, record, is_idle);
+                census.count(
+                    replica,
+                    (wanted, is_idle),
+                    record.policy.min_ready,
+                    fleet.observed_at,
+                    accounting,
+                );
             }
         }
         census

@@ -45,10 +45,9 @@ fn ready(situation: &Situation) -> Vec<&Replica> {
     let replicas = situation.fleet.replicas.iter();
     let ready: Vec<&Replica> =
         replicas.filter(|replica| replica.state.is_ready() && !leaving(&replica.id)).collect();
-    let Some(weights) = &situation.fleet.weights else { return ready };
-    let weighs = |replica: &&Replica| weights.get(&replica.version).is_some_and(|weight| *weight > 0);
-    let serving: Vec<&Replica> = ready.iter().copied().filter(weighs).collect();
-    if serving.is_empty() { ready } else { serving }
+    let with_traffic =
+        Fleet { replicas: ready.iter().copied().cloned().collect(), ..situation.fleet.clone() };
+    ready.into_iter().filter(|replica| with_traffic.gives_traffic_to(replica.version)).collect()
 }
 
 /// Replicas that hold devices in the worst case: seen, or ordered a moment ago.

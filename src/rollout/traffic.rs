@@ -47,7 +47,7 @@ pub(super) enum Traffic {
 /// Compares the split that is in force with the one that should be.
 pub(super) fn judge(record: &Record, census: &Census<'_>, limits: &Limits, fleet: &Fleet) -> Traffic {
     let wanted = wanted(record, census, limits);
-    if wanted.is_none() && census.idle_of_others(record).next().is_some() {
+    if wanted.is_none() && (census.idle_leaving || census.idle_of_others(record).next().is_some()) {
         // What gets no traffic and is to go must not get any before it has gone.
         return Traffic::Ordered;
     }

@@ -83,14 +83,13 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
             }
         }
         Change::Stop { id } => {
-            let served_then = world
-                .fleet_at(seen_at)
-                .replicas
-                .iter()
-                .any(|replica| &replica.id == id && replica.state.is_ready());
+            let seen = world.fleet_at(seen_at);
+            let served_then = seen.replicas.iter().any(|replica| {
+                &replica.id == id && replica.state.is_ready() && seen.gives_traffic_to(replica.version)
+            });
             world.stop(id);
             if !served_then {
-                // It came up since: the engine let it go as one that does not serve.
+                // It came up since, or had no traffic: the engine let it go as one that does not serve.
                 return;
             }
             let left = world.ready() + world.losses_since(seen_at);
@@ -108,7 +107,7 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
 }
 
 /// No version gets more of the traffic than its ready replicas can carry, and nobody is left without an answer.
-fn overload(
+pub fn overload(
     fleet: &Fleet,
     weights: Option<&BTreeMap<VersionNumber, u32>>,
     record: &Record,
