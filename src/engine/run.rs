@@ -50,6 +50,8 @@ pub(super) struct Run<'a> {
     recorded_at: Instant,
     /// When the endpoint was last seen.
     pub(super) seen_at: Instant,
+    /// Since when what was left behind is being removed, where the cloud paces rollouts itself.
+    pub(super) clearing_since: Option<Instant>,
     /// What is asked beside the loop.
     pub(super) gates: Gates,
 }
@@ -72,6 +74,7 @@ impl Engine {
             results: Vec::new(),
             recorded_at: Instant::now(),
             seen_at: Instant::now(),
+            clearing_since: None,
             gates: Gates::default(),
         };
         if let Err(error) = run.preflight().await {
@@ -261,7 +264,7 @@ impl Run<'_> {
     }
 
     /// Begins to ask the gates that are due; their answers come to a later turn.
-    fn ask_gates(&mut self, url: &str) {
+    pub(super) fn ask_gates(&mut self, url: &str) {
         let record = &self.opened.record;
         let Some(since) = record.bakes_since() else { return };
         let subject = Subject {

@@ -230,6 +230,7 @@ impl Cloud for SimCloud {
             deleting: false,
             fleet,
             unmanaged: None,
+            settings: None,
         }))
     }
 
