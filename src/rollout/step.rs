@@ -341,7 +341,11 @@ fn shrink(
         reasons.push(format!("stop {} of other versions that get no traffic", idle.len()));
     }
     let mut leaving = idle;
-    leaving.extend(first(&census.unwanted_ready, stopped));
+    // What the rollout may go back to stays longest.
+    let prior = record.from.map(|from| from.version);
+    let (last, sooner): (Vec<&Replica>, Vec<&Replica>) =
+        census.unwanted_ready.iter().copied().partition(|replica| Some(replica.version) == prior);
+    leaving.extend(sooner.into_iter().chain(last).take(stopped as usize));
     leaving.extend(surplus_wanted(census, limits, above_floor - stopped));
     stops(leaving)
 }

@@ -136,7 +136,7 @@ impl Stage {
     }
 
     /// Asks something of the newest rollout.
-    async fn give(&self, command: Command) {
+    pub async fn give(&self, command: Command) {
         let revisions = self.ledger.rollout_revisions(CloudName::Local, &self.endpoint).await.unwrap();
         let Some(newest) = revisions.last() else { return };
         self.note(&format!("{} is asked of {newest}", command.as_str()));
@@ -150,7 +150,7 @@ impl Stage {
         self.attend(prepared, ending).await
     }
 
-    fn prepare(&mut self, apply: Apply, ending: Ending) -> (Engine, Target, Arc<Control>) {
+    pub fn prepare(&mut self, apply: Apply, ending: Ending) -> (Engine, Target, Arc<Control>) {
         let dies_at = if let Ending::DiesAtCall(call) = ending { Some(call) } else { None };
         let control = Control::new(self.random.fork(), dies_at);
         let world = self.world.clone();

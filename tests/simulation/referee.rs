@@ -83,14 +83,13 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
             }
         }
         Change::Stop { id } => {
-            let served_then = world
-                .fleet_at(seen_at)
-                .replicas
-                .iter()
-                .any(|replica| &replica.id == id && replica.state.is_ready());
+            let seen = world.fleet_at(seen_at);
+            let served_then = seen.replicas.iter().any(|replica| {
+                &replica.id == id && replica.state.is_ready() && seen.gives_traffic_to(replica.version)
+            });
             world.stop(id);
             if !served_then {
-                // It came up since: the engine let it go as one that does not serve.
+                // It came up since, or had no traffic: the engine let it go as one that does not serve.
                 return;
             }
             let left = world.ready() + world.losses_since(seen_at);
@@ -108,7 +107,7 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
 }
 
 /// No version gets more of the traffic than its ready replicas can carry, and nobody is left without an answer.
-fn overload(
+pub fn overload(
     fleet: &Fleet,
     weights: Option<&BTreeMap<VersionNumber, u32>>,
     record: &Record,
@@ -120,7 +119,14 @@ fn overload(
         return Some(format!("{weights:?} leaves out everything that is ready"));
     }
     let version = record.wanted().version;
-    let share = weights.get(&version).copied().unwrap_or(0);
+    let of_all = |weights: &BTreeMap<VersionNumber, u32>| {
+        100 * weights.get(&version).copied().unwrap_or(0) / weights.values().sum::<u32>().max(1)
+    };
+    let share = of_all(weights);
+    if record.is_rolling_back() && fleet.weights.as_ref().is_some_and(|before| of_all(before) == share) {
+        // It has this share already, and nobody else is trusted with more.
+        return None;
+    }
     let carried = 100 * ready(version) / limits(record).floor.min(serving).max(1);
     (share > carried).then(|| format!("{version} gets {share} of 100 and can carry {carried}"))
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sluice::engine::EngineError;
+use sluice::engine::{EndpointView, EngineError};
 use sluice::ledger::Entry;
-use sluice::rollout::{Phase, Record};
+use sluice::rollout::{Command, Phase, Record};
 use sluice::spec::{CloudName, DeploymentPolicy, VersionNumber};
 
 use super::cloud::now;
@@ -67,6 +67,18 @@ impl Stage {
         let error = self.apply(version, Ending::Free).await.unwrap().unwrap_err();
         assert_eq!(self.mutations(), before, "it was refused, but something was changed");
         error
+    }
+
+    /// What an onlooker is shown.
+    pub async fn view(&mut self) -> EndpointView {
+        let (engine, ..) =
+            self.prepare(Apply { version: 0, policy: 0, machine: 0, skew_seconds: 0 }, Ending::Free);
+        engine.view(&self.endpoint).await.unwrap().unwrap()
+    }
+
+    /// Somebody wants the newest rollout to go back.
+    pub async fn abort(&self) {
+        self.give(Command::Abort).await;
     }
 
     /// Sets how replicas of a version behave from now on, those that run included.

@@ -256,6 +256,18 @@ impl World {
         self.tell("leaves", &id.clone());
     }
 
+    pub fn ids_of(&self, version: VersionNumber) -> Vec<ReplicaId> {
+        let of_it = self.replicas.iter().filter(|replica| replica.version == version);
+        of_it.map(|replica| replica.id.clone()).collect()
+    }
+
+    /// The process of a replica dies; its supervisor starts it again.
+    pub fn break_down(&mut self, id: &ReplicaId) {
+        if let Some(index) = self.replicas.iter().position(|replica| &replica.id == id) {
+            self.fall(index, "dies", 2_000, 0);
+        }
+    }
+
     pub fn tell(&mut self, what: &str, id: &ReplicaId) {
         self.note(&format!("{id} {what}"));
         self.remember();
