@@ -153,7 +153,8 @@ fn conclude(
     }
     pace::advance_batch(&mut record, census, &limits, input.now, &mut reasons);
     let mut actions = Vec::new();
-    if pace::is_complete(&record, census, &limits) {
+    // Weights that somebody left could still send every request elsewhere.
+    if pace::is_complete(&record, census, &limits) && input.fleet.weights.is_none() {
         record.phase = if record.is_rolling_back() { Phase::RolledBack } else { Phase::Succeeded };
         record.ended_at = Some(input.now);
         reasons.push(format!("{} alone serves with {} replicas", record.wanted().version, limits.desired));

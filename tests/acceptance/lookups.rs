@@ -64,7 +64,8 @@ fn an_endpoint_its_versions_and_its_rollouts_can_be_looked_up() {
         [(&json!(1), &json!(true), &json!("better")), (&json!(0), &json!(false), &json!("the first"))]
     );
     let diff = output("diff");
-    let paths: Vec<_> = diff["changes"].as_array().unwrap().iter().map(|change| change["path"].as_str().unwrap()).collect();
+    let paths: Vec<_> =
+        diff["changes"].as_array().unwrap().iter().map(|change| change["path"].as_str().unwrap()).collect();
     assert_eq!((&diff["identical"], paths), (&json!(false), vec!["model.content", "model.source"]));
     let rollouts = output("rollouts");
     let told: Vec<_> =

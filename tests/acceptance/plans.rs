@@ -85,7 +85,8 @@ fn every_mistake_is_told_at_once_each_at_its_line() {
     let text = config.text();
     let lines: Vec<&str> = text.lines().collect();
     let mut found: Vec<(String, String)> = Vec::new();
-    for diagnostic in answer["diagnostics"].as_array().unwrap() {
+    let is_error = |diagnostic: &&Value| diagnostic["severity"] == "error";
+    for diagnostic in answer["diagnostics"].as_array().unwrap().iter().filter(is_error) {
         let line = diagnostic["range"]["start"]["line"].as_u64().unwrap();
         let attribute = lines[usize::try_from(line).unwrap() - 1].split('=').next().unwrap().trim();
         let block = diagnostic["address"].as_str().unwrap();
