@@ -38,6 +38,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// For the gateway to end when it is told to, before it is killed.
 const GATEWAY_GRACE: Duration = Duration::from_secs(5);
+/// Longest wait for the gateway's counters: less than a scraper waits.
+const METRICS_DEADLINE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// Shortest token that protects a TCP port.
 const TOKEN_LENGTH_MIN: usize = 16;
@@ -209,6 +211,7 @@ async fn build(
         activity: activity.clone(),
         exit_when_idle: options.exit_when_idle,
     };
+    let gateway = GatewayClient::new(locations.gateway_socket(), METRICS_DEADLINE);
     let context = move |supervision| api::Context {
         supervision,
         store,
@@ -219,6 +222,7 @@ async fn build(
         devices,
         clock,
         activity,
+        gateway,
     };
     Ok((world, Box::new(context)))
 }

@@ -3,13 +3,14 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::paint::{Paint, Tone};
 use super::place::Place;
-use super::table::Table;
+use super::table::{Cell, Table};
 use super::{CliError, block_on, failed, to_json};
 use crate::ledger::Ledger;
 use crate::rollout::{Phase, Record};
 use crate::spec::{CloudName, EndpointName, VersionNumber};
-use crate::version::{Change, VersionRecord, diff};
+use crate::version::{VersionRecord, diff, short};
 
 /// Whose versions to list.
 #[derive(Debug, Args)]
@@ -49,7 +50,7 @@ struct Line {
 }
 
 /// Lists the versions of an endpoint, newest first.
-pub fn history(arguments: &HistoryArguments) -> Result<String, CliError> {
+pub fn history(arguments: &HistoryArguments, paint: Paint) -> Result<String, CliError> {
     let lines = block_on(read_history(arguments))??;
     if arguments.json {
         return to_json(&lines);
@@ -58,20 +59,25 @@ pub fn history(arguments: &HistoryArguments) -> Result<String, CliError> {
     for line in &lines {
         let version = &line.version;
         let changes: Vec<String> = version.changes.iter().map(|change| change.path.clone()).collect();
+        let tone = match line.state {
+            Some("live") => Tone::Good,
+            Some(_) => Tone::Busy,
+            None => Tone::Plain,
+        };
         table.row([
-            version.number.to_string(),
-            line.state.unwrap_or_default().to_owned(),
-            version.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-            version.created_by.clone(),
-            version.comment.clone().unwrap_or_default(),
-            changes.join(", "),
+            Cell::new(version.number.to_string(), tone),
+            Cell::new(line.state.unwrap_or_default(), tone),
+            Cell::new(version.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(), Tone::Faint),
+            Cell::new(&version.created_by, Tone::Faint),
+            version.comment.clone().unwrap_or_default().into(),
+            changes.join(", ").into(),
         ]);
     }
-    Ok(table.to_string())
+    Ok(table.show(paint, ""))
 }
 
 /// Shows what differs between two versions.
-pub fn compare(arguments: &DiffArguments) -> Result<String, CliError> {
+pub fn compare(arguments: &DiffArguments, paint: Paint) -> Result<String, CliError> {
     let DiffArguments { endpoint, before, after, .. } = arguments;
     let ledger = arguments.place.ledger()?;
     let changes = block_on(async {
@@ -85,7 +91,17 @@ pub fn compare(arguments: &DiffArguments) -> Result<String, CliError> {
     if changes.is_empty() {
         return Ok(format!("{before} and {after} of {endpoint} are the same"));
     }
-    Ok(changes.iter().map(Change::to_string).collect::<Vec<_>>().join("\n"))
+    let (before, after) = (before.to_string(), after.to_string());
+    let mut table = Table::new(["SETTING", &before, &after]);
+    for change in &changes {
+        let [before, after] = [&change.before, &change.after].map(|side| side.as_ref().map(short));
+        table.row([
+            change.path.as_str().into(),
+            Cell::new(before.unwrap_or_else(|| "–".to_owned()), Tone::Bad),
+            Cell::new(after.unwrap_or_else(|| "–".to_owned()), Tone::Good),
+        ]);
+    }
+    Ok(table.show(paint, ""))
 }
 
 async fn read_history(arguments: &HistoryArguments) -> Result<Vec<Line>, CliError> {

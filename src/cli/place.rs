@@ -41,11 +41,11 @@ impl Place {
         connected.map_err(|error| CliError::Failed(error.chain()))
     }
 
-    /// The ledger.
+    /// The ledger. A command never begins one: what it is about was recorded by an apply.
     pub fn ledger(&self) -> Result<Ledger, CliError> {
         let locations = Locations::new(self.data_dir.clone(), None)
             .map_err(|error| CliError::Failed(Chain(&error).to_string()))?;
-        Ledger::open(&address(self.ledger.clone(), &locations.data_dir))
+        Ledger::open_existing(&address(self.ledger.clone(), &locations.data_dir))
             .map_err(|error| CliError::Failed(Chain(&error).to_string()))
     }
 }

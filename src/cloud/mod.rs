@@ -15,6 +15,7 @@ pub mod friendli;
 pub mod local;
 mod notes;
 pub mod sagemaker;
+pub mod transport;
 pub mod vertex_ai;
 
 use std::collections::BTreeMap;
@@ -29,10 +30,10 @@ pub use delegated::{DelegatedCloud, Look, Update};
 pub use error::{Chain, CloudError, CloudErrorKind, Retry};
 pub use notes::Notes;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Figures, Fleet, GateAnswer};
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
-    Secrets, TimeSpan, VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Gate, PinnedVersion, Pins, Problem,
+    ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// One cloud. Every call has a deadline of its own and is safe to repeat.
@@ -82,6 +83,13 @@ pub trait Cloud: Debug + Send + Sync {
         endpoint: &EndpointName,
         version: VersionNumber,
     ) -> Result<(), CloudError>;
+
+    /// Whether so many replicas of a version could be placed at all, if nothing else ran. Asked before something that
+    /// serves is stopped for them. Changes nothing; a cloud that cannot tell says yes.
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        let _ = (version, replicas);
+        Ok(())
+    }
 
     /// Removes what `publish_version` made. Refused while it serves; unknown versions are fine.
     async fn retire_version(&self, endpoint: &EndpointName, version: VersionNumber)
@@ -138,6 +146,17 @@ pub trait Cloud: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// What the cloud's own gateway has counted of each version's requests.
+    async fn read_figures(&self, endpoint: &EndpointName) -> Result<Figures, CloudError> {
+        Err(cannot(self.name(), format!("read what was counted of endpoint `{endpoint}`")))
+    }
+
+    /// Asks a gate of a kind that only this cloud can answer. One that it cannot has been refused by `check_policy`.
+    async fn read_gate(&self, question: &GateQuestion<'_>) -> Result<GateAnswer, CloudError> {
+        let kind = question.gate.kind().unwrap_or("unknown");
+        Err(cannot(self.name(), format!("ask a `{kind}` gate of endpoint `{}`", question.endpoint)))
+    }
+
     /// How a rollout is carried out here.
     fn drive(&self) -> Drive<'_>;
 
@@ -182,6 +201,41 @@ pub trait FleetCloud: Debug + Send + Sync {
         weights: Option<&BTreeMap<VersionNumber, u32>>,
         fence: u64,
     ) -> Result<(), CloudError>;
+}
+
+/// What a gate is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct GateQuestion<'a> {
+    /// The gate.
+    pub gate: &'a Gate,
+    /// The endpoint.
+    pub endpoint: &'a EndpointName,
+    /// Its address.
+    pub url: &'a str,
+    /// The version that has to prove itself.
+    pub new: VersionNumber,
+    /// The version that serves beside it, if one does.
+    pub old: Option<VersionNumber>,
+}
+
+/// What is wrong with the gates of a policy on a cloud that can answer only these kinds.
+pub fn check_gates(cloud: CloudName, kinds: &[&str], policy: &DeploymentPolicy) -> Vec<Problem> {
+    let of_kind = policy.gates.iter().enumerate().filter_map(|(index, gate)| Some((index, gate.kind()?)));
+    let unknown = of_kind.filter(|(_, kind)| !kinds.contains(kind));
+    unknown
+        .map(|(index, kind)| {
+            let detail = format!(
+                "The {cloud} cloud cannot answer a gate of this kind. Use one of {}.",
+                kinds.join(", ")
+            );
+            let summary = format!("No `{kind}` gates on the {cloud} cloud");
+            Problem::at(kind, summary, detail).within("gates", index)
+        })
+        .collect()
+}
+
+fn cannot(cloud: CloudName, operation: String) -> CloudError {
+    CloudError::new(cloud, operation, CloudErrorKind::Invalid).with_message("it has no such thing")
 }
 
 /// The address of an endpoint.

@@ -6,11 +6,15 @@
 
 mod act;
 mod adopt;
+mod bring_back;
 mod delete;
 mod error;
+mod gates;
 mod holder;
 mod notes;
 mod open;
+mod preflight;
+mod retire;
 mod run;
 mod supervise;
 mod verify;

@@ -6,15 +6,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::act::{Orders, ask};
+use super::act::Orders;
+use super::gates::{Gates, Subject};
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
 use crate::cloud::{CloudError, CloudErrorKind, Drive, FleetCloud, ObservedEndpoint, Retry};
 use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
 use crate::rollout::{
-    Accounting, Command, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail,
-    obey, step,
+    Accounting, Command, Decision, FailureClass, Input, Phase, Record, VISIBILITY_MAX, fail, gates_due, obey,
+    step,
 };
 use crate::spec::{DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, PolicyName};
 
@@ -49,6 +50,10 @@ pub(super) struct Run<'a> {
     recorded_at: Instant,
     /// When the endpoint was last seen.
     pub(super) seen_at: Instant,
+    /// Since when what was left behind is being removed, where the cloud paces rollouts itself.
+    pub(super) clearing_since: Option<Instant>,
+    /// What is asked beside the loop.
+    pub(super) gates: Gates,
 }
 
 impl Engine {
@@ -61,7 +66,7 @@ impl Engine {
     /// The rollout could not begin, or the cloud or the ledger failed for good. Nothing was left half-recorded.
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
         self.cloud.publish_version(&target.endpoint, &target.version).await?;
-        let opened = self.open(target, stop).await?;
+        let opened = Box::pin(self.open(target, stop)).await?;
         let mut run = Run {
             engine: self,
             target,
@@ -69,39 +74,21 @@ impl Engine {
             results: Vec::new(),
             recorded_at: Instant::now(),
             seen_at: Instant::now(),
+            clearing_since: None,
+            gates: Gates::default(),
         };
         if let Err(error) = run.preflight().await {
             run.give_up(&error).await?;
             return Err(error);
         }
         match self.cloud.drive() {
-            Drive::Fleet(cloud) => run.drive(cloud, stop).await,
-            Drive::Delegated(cloud) => run.supervise(cloud, stop).await,
+            Drive::Fleet(cloud) => Box::pin(run.drive(cloud, stop)).await,
+            Drive::Delegated(cloud) => Box::pin(run.supervise(cloud, stop)).await,
         }
     }
 }
 
 impl Run<'_> {
-    /// What lies ahead must be possible before anything is touched: the target, and the way back to the version that
-    /// serves. On the way back the target is not needed any more.
-    async fn preflight(&self) -> Result<(), EngineError> {
-        let record = &self.opened.record;
-        let ahead = Some(record.to).filter(|_| !record.is_rolling_back());
-        let back = record.from.filter(|_| record.policy.rollback.auto || record.is_rolling_back());
-        let Record { policy, .. } = record;
-        for Side { version: number, replicas } in [ahead, back].into_iter().flatten() {
-            Limits::resolve(replicas, policy.surge(), policy.unavailable(), policy.allow_downtime)?;
-            let endpoint = &self.target.endpoint;
-            let checked = ask(|| self.engine.cloud.check_startable(endpoint, number)).await;
-            checked.map_err(|source| match source.retry {
-                // The version was judged, not just out of reach.
-                Retry::Never => EngineError::NotStartable { endpoint: endpoint.clone(), number, source },
-                _ => source.into(),
-            })?;
-        }
-        Ok(())
-    }
-
     /// Ends a rollout that never began to act. One that may have acted stays open for another try.
     async fn give_up(&mut self, error: &EngineError) -> Result<(), EngineError> {
         if self.opened.record.phase != Phase::Planned {
@@ -146,14 +133,16 @@ impl Run<'_> {
             let decided_at = seen.now;
             let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(cloud, decision, seen, &stop).await?;
+            let acted = Box::pin(self.follow(cloud, decision, seen, &stop)).await?;
             // Calls take time: the last of them may show that much later.
             self.opened.record.date_orders(decided_at, self.engine.clock.now());
             if self.opened.record.phase.is_terminal() {
                 // Read back after the last entry: the report tells what is, not what was decided upon.
                 let observed = self.observe().await.unwrap_or(observed);
+                self.retire_old(&observed).await;
                 return Ok(self.report(observed));
             }
+            self.ask_gates(&observed.url);
             if !acted {
                 self.wait(wake_after, &stop).await;
             }
@@ -253,11 +242,12 @@ impl Run<'_> {
         observed.ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })
     }
 
-    fn seen(&self, observed: &ObservedEndpoint) -> Seen {
+    fn seen(&mut self, observed: &ObservedEndpoint) -> Seen {
         Seen {
             fleet: observed.fleet.clone(),
             update: None,
             record: self.opened.record.clone(),
+            readings: self.gates.take(self.opened.record.bakes_since()),
             now: self.engine.clock.now(),
         }
     }
@@ -267,9 +257,28 @@ impl Run<'_> {
             endpoint: &self.target.endpoint,
             fleet: &seen.fleet,
             record: &seen.record,
+            readings: &seen.readings,
             now: seen.now,
             accounting: Accounting::Devices,
         })?)
+    }
+
+    /// Begins to ask the gates that are due; their answers come to a later turn.
+    pub(super) fn ask_gates(&mut self, url: &str) {
+        let record = &self.opened.record;
+        let Some(since) = record.bakes_since() else { return };
+        let subject = Subject {
+            endpoint: self.target.endpoint.clone(),
+            url: url.to_owned(),
+            new: record.to.version,
+            old: record.from.map(|side| side.version),
+            since,
+        };
+        for index in gates_due(record, self.engine.clock.now()) {
+            if let Some(gate) = record.policy.gates.get(index) {
+                self.gates.ask(self.engine, index, gate, &subject);
+            }
+        }
     }
 
     /// Records a decision and carries it out. Says whether there was anything to carry out.
@@ -282,7 +291,9 @@ impl Run<'_> {
     ) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
+            || !seen.readings.is_empty()
             || decision.record.phase != before.phase
+            || decision.record.canary != before.canary
             || decision.record.batch != before.batch;
         self.opened.record = decision.record.clone();
         if !news {
@@ -360,10 +371,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) async fn wait(&self, wake_after: Option<Duration>, stop: &CancellationToken) {
+    pub(super) async fn wait(&mut self, wake_after: Option<Duration>, stop: &CancellationToken) {
         let pause = wake_after.unwrap_or(self.engine.poll).min(self.engine.poll);
         tokio::select! {
             () = stop.cancelled() => {}
+            () = self.gates.answered() => {}
             () = tokio::time::sleep(pause.max(Duration::from_millis(10))) => {}
         }
     }

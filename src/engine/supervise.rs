@@ -7,7 +7,7 @@ use super::EngineError;
 use super::run::{Report, Run, released};
 use crate::cloud::{CloudError, CloudErrorKind, DelegatedCloud, Look, Retry, Update};
 use crate::ledger::{ActionResult, EntryKind, Seen};
-use crate::rollout::{Order, Side, Supervision, Watch, supervise};
+use crate::rollout::{Order, Phase, Record, Side, Supervision, Watch, supervise};
 use crate::spec::PinnedVersion;
 
 impl Run<'_> {
@@ -35,7 +35,7 @@ impl Run<'_> {
             if self.opened.record.phase.is_terminal() {
                 return Ok(self.report(look.observed));
             }
-            let made = self.judge(cloud, &look).await?;
+            let made = self.judge(cloud, from.as_ref(), &look).await?;
             if made.leaves {
                 self.interrupt().await?;
                 return Ok(self.report(look.observed));
@@ -71,6 +71,7 @@ impl Run<'_> {
             fence: self.opened.fence,
             asked_at: record.supervised.asked_at,
             rolling_back: record.is_rolling_back(),
+            share: record.supervised.share,
         }
     }
 
@@ -102,16 +103,33 @@ impl Run<'_> {
     }
 
     /// Decides, and records what is about to be asked for or has changed.
-    async fn judge(&mut self, cloud: &dyn DelegatedCloud, look: &Look) -> Result<Supervision, EngineError> {
+    async fn judge(
+        &mut self,
+        cloud: &dyn DelegatedCloud,
+        from: Option<&PinnedVersion>,
+        look: &Look,
+    ) -> Result<Supervision, EngineError> {
         let now = self.engine.clock.now();
         let before = self.opened.record.clone();
         let pacing = cloud.pacing(&before.policy);
-        let watch = Watch { record: &before, fleet: &look.observed.fleet, update: &look.update, pacing, now };
+        self.ask_gates(&look.observed.url);
+        let readings = self.gates.take(before.bakes_since());
+        let (fleet, update) = (&look.observed.fleet, &look.update);
+        let watch = Watch { record: &before, fleet, update, pacing, readings: &readings, now };
         let made = supervise(&watch);
+        if matches!(made.record.phase, Phase::Succeeded | Phase::RolledBack)
+            && !self.is_cleared(cloud, from, &made.record).await
+        {
+            // Time that clearing takes is no standstill.
+            self.opened.record.progress.at = now;
+            return Ok(Supervision { record: before, orders: Vec::new(), wake_after: None, ..made });
+        }
         self.opened.record = made.record.clone();
         let news = !made.orders.is_empty()
             || made.record.phase != before.phase
+            || !readings.is_empty()
             || made.record.batch != before.batch
+            || made.record.canary != before.canary
             || made.record.supervised != before.supervised;
         if !news {
             return Ok(made);
@@ -121,7 +139,7 @@ impl Run<'_> {
         let mut entry = self.engine.entry(kind, made.record.clone(), self.opened.fence, now);
         entry.results = std::mem::take(&mut self.results);
         let update = Some((look.update.clone(), pacing));
-        entry.seen = Some(Seen { fleet: look.observed.fleet.clone(), update, record: before, now });
+        entry.seen = Some(Seen { fleet: look.observed.fleet.clone(), update, record: before, readings, now });
         entry.orders.clone_from(&made.orders);
         entry.reasons.clone_from(&made.reasons);
         if ended {
@@ -129,6 +147,23 @@ impl Run<'_> {
         }
         self.append(entry).await?;
         Ok(made)
+    }
+
+    /// Whether nothing is left that was kept for the way back only. What cannot be removed in time stays, to be seen as
+    /// too much by the next look.
+    async fn is_cleared(
+        &mut self,
+        cloud: &dyn DelegatedCloud,
+        from: Option<&PinnedVersion>,
+        ended: &Record,
+    ) -> bool {
+        let since = *self.clearing_since.get_or_insert_with(Instant::now);
+        let update = Update { rolling_back: ended.phase == Phase::RolledBack, ..self.update(from) };
+        match cloud.clear_away(&update).await {
+            Ok(is_clear) if is_clear => true,
+            Err(error) if error.retry == Retry::Never => true,
+            _ => since.elapsed() > ended.policy.progress_deadline.as_duration(),
+        }
     }
 
     /// Makes the requests. One that gets no clear answer is settled by the next look. Says whether there was any.
@@ -144,13 +179,12 @@ impl Run<'_> {
             let error = answer.as_ref().err().map(CloudError::chain);
             self.results.push(ActionResult { replica: None, error });
             match answer {
-                Ok(()) => {}
                 Err(error) if error.retry == Retry::Never => self.refuse(error).await?,
                 Err(error) if error.kind == CloudErrorKind::Conflict => {
                     self.opened.record.supervised.take_back();
                 }
-                // Whether it arrived is for the next look to tell.
-                Err(_) => {}
+                // Without a clear answer the next look tells whether it arrived.
+                Ok(()) | Err(_) => {}
             }
         }
         Ok(!orders.is_empty())

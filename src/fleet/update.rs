@@ -59,6 +59,7 @@ impl UpdateState {
 
 /// What a cloud does of a policy by itself. The engine does the rest, as far as it can from outside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a cloud can or cannot do")]
 pub struct Pacing {
     /// It waits `batch.bake` after each batch, the last one included. Otherwise the engine waits that long at the end.
     pub bakes: bool,

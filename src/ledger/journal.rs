@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, LedgerError};
-use crate::fleet::{Fleet, Pacing, UpdateReport};
+use crate::fleet::{Fleet, GateReading, Pacing, UpdateReport};
 use crate::rollout::{Action, Budget, Order, Record};
 use crate::spec::{CloudName, EndpointName, ReplicaId, RolloutRevision};
 use crate::version::Digest;
@@ -58,6 +58,9 @@ pub struct Seen {
     pub update: Option<(UpdateReport, Pacing)>,
     /// What was remembered before.
     pub record: Record,
+    /// What gates said since the decision before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<GateReading>,
     /// The time, by the engine's clock.
     pub now: Timestamp,
 }

@@ -11,6 +11,7 @@
 //! Objects are only ever created, never changed: two writers that want the same name cannot both succeed, which is
 //! how a version number stays unique and how the lease on a rollout works. No secret is ever written.
 
+mod address;
 mod commands;
 mod error;
 mod journal;
@@ -18,7 +19,8 @@ mod notes;
 mod store;
 mod versions;
 
+pub use address::{Environment, address};
 pub use commands::GivenCommand;
 pub use error::LedgerError;
 pub use journal::{ActionResult, Entry, EntryKind, Holder, Journal, Lease, Seen};
-pub use store::{Ledger, address};
+pub use store::Ledger;

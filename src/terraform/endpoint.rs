@@ -280,7 +280,7 @@ impl ManagedResource for EndpointResource {
             diagnostics.error_at(&Path::root(), "The endpoint was not created", error.chain());
             return ApplyOutcome::none();
         }
-        self.roll(context, &engine, None, planned, diagnostics).await
+        Box::pin(self.roll(context, &engine, None, planned, diagnostics)).await
     }
 
     async fn update(
@@ -313,7 +313,7 @@ impl ManagedResource for EndpointResource {
         if planned.is_wholly_known() {
             return ApplyOutcome::state(planned);
         }
-        self.roll(context, &engine, Some(prior), planned, diagnostics).await
+        Box::pin(self.roll(context, &engine, Some(prior), planned, diagnostics)).await
     }
 
     async fn delete(

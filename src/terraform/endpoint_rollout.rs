@@ -67,7 +67,10 @@ impl EndpointResource {
             Ok(preview) => planned.set_attribute("rollout_plan", preview.lines),
             Err(error) => {
                 let attribute = match error {
-                    PreviewError::Limits(LimitsError::BothZero) => "policy.max_surge",
+                    PreviewError::Limits(LimitsError::BothZero) | PreviewError::NoSecondFleet { .. } => {
+                        "policy.max_surge"
+                    }
+                    PreviewError::CanaryTooLarge { .. } => "policy.canary",
                     PreviewError::Limits(LimitsError::NeedsDowntime { .. }) => "policy.max_unavailable",
                     PreviewError::TooShort { .. } => "policy.total_timeout",
                 };

@@ -40,8 +40,9 @@ struct ProviderConfig {
     /// The cloud of resources that name none. `local` by default: replica processes on this machine.
     #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS))]
     cloud: Option<CloudName>,
-    /// Where versions and rollouts are recorded: `file:///path`. By default the folder `ledger` in the local cloud's
-    /// data folder. Also read from `SLUICE_LEDGER`.
+    /// Where versions and rollouts are recorded: `file:///path`, `s3://bucket/folder`, `gs://bucket/folder` or
+    /// `az://container/folder`; credentials come from the environment. By default the folder `ledger` in the local
+    /// cloud's data folder. Also read from `SLUICE_LEDGER`.
     ledger: Option<String>,
     /// Labels of every endpoint and version. A resource's own `labels` win over them.
     default_labels: Option<BTreeMap<String, String>>,

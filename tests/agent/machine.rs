@@ -180,7 +180,7 @@ impl Machine {
 }
 
 pub async fn get(url: &str) -> Result<String, String> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let client = sluice::web::local_client().timeout(PATIENCE).build().unwrap();
     let answer = client.get(url).send().await.map_err(|error| error.to_string())?;
     let status = answer.status();
     let body = answer.text().await.map_err(|error| error.to_string())?;

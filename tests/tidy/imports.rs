@@ -3,23 +3,28 @@
 use super::{Source, report, sources};
 
 /// What each module may name of ours.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("spec", &[]),
     ("clock", &[]),
+    ("web", &[]),
     ("fleet", &["spec"]),
     ("version", &["spec"]),
     ("rollout", &["spec", "fleet", "version"]),
-    ("ledger", &["spec", "fleet", "version", "rollout"]),
+    ("ledger", &["spec", "fleet", "version", "rollout", "web"]),
+    ("report", &["spec", "rollout"]),
     // The local cloud finds and starts its agent; both speak the wire format in `cloud::local::types`.
-    ("cloud", &["spec", "fleet", "clock", "agent"]),
-    ("engine", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "clock"]),
+    ("cloud", &["spec", "fleet", "clock", "agent", "web"]),
+    ("engine", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "clock", "web"]),
     ("agent", &["spec", "fleet", "clock", "cloud"]),
     ("terraform", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "engine", "clock", "agent"]),
-    ("cli", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "engine", "clock", "agent"]),
+    (
+        "cli",
+        &["spec", "fleet", "version", "rollout", "ledger", "cloud", "engine", "clock", "agent", "report"],
+    ),
 ];
 
 /// Modules that may neither wait nor ask the world anything.
-const PURE: [&str; 4] = ["spec", "version", "fleet", "rollout"];
+const PURE: [&str; 5] = ["spec", "version", "fleet", "rollout", "report"];
 
 #[test]
 fn imports_go_down_only() {
@@ -54,7 +59,7 @@ fn the_core_neither_waits_nor_asks_the_world() {
     let mut broken = Vec::new();
     for source in sources("src").iter().filter(|source| PURE.contains(&source.module())) {
         let code = before_tests(&source.text);
-        for word in FORBIDDEN.iter().filter(|word| code.contains(**word)) {
+        for word in FORBIDDEN.iter().filter(|word| holds(code, word)) {
             broken.push(format!("{} holds `{word}`", source.path));
         }
     }
@@ -99,6 +104,15 @@ fn named_modules(text: &str) -> Vec<String> {
     names.sort();
     names.dedup();
     names
+}
+
+/// Whether code holds a word, and not only a longer one that begins with it, such as a field `.awaiting`.
+fn holds(code: &str, word: &str) -> bool {
+    let ends = |(at, found): (usize, &str)| {
+        let next = code.get(at + found.len()..).and_then(|rest| rest.chars().next());
+        !next.is_some_and(char::is_alphabetic)
+    };
+    code.match_indices(word).any(ends)
 }
 
 fn before_tests(text: &str) -> &str {

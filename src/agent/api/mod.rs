@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 pub use self::listen::{Listener, serve};
 use super::activity::Activity;
 use super::artifacts::Artifacts;
+use super::gateway::GatewayClient;
 use super::inspect::Devices;
 use super::refusal::Refusal;
 use super::secrets::SecretFiles;
@@ -57,6 +58,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// Open calls.
     pub activity: Arc<Activity>,
+    /// The gateway's control API.
+    pub gateway: GatewayClient,
 }
 
 /// The API for callers who are known by their user id.
@@ -68,6 +71,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/sources/inspect", post(versions::inspect))
         .route("/v1/endpoints", get(endpoints::list))
         .route("/v1/endpoints/:name", get(endpoints::read).put(endpoints::write).delete(endpoints::delete))
+        .route("/v1/endpoints/:name/figures", get(endpoints::figures))
         .route("/v1/endpoints/:name/secrets", put(private::keep_secrets).delete(private::forget_secrets))
         .route("/v1/endpoints/:name/tokens", post(private::issue_token))
         .route("/v1/endpoints/:name/weights", put(endpoints::weigh))
@@ -80,6 +84,8 @@ pub fn router(context: Context) -> Router {
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(activity, count))
+        // Below the layer: a scraper that calls for ever does not keep an idle agent alive.
+        .route("/metrics", get(endpoints::metrics))
         .with_state(context)
 }
 

@@ -123,14 +123,14 @@ async fn exchange(
         };
         match missed {
             Missed::Unsent { request: unsent, failure } => {
-                in_flight.replica().failed(&failure);
+                in_flight.replica().failed_unanswered(&failure);
                 in_flight.replica().suspect(Instant::now());
                 request = *unsent;
                 tried.push(in_flight.replica().clone());
             }
             Missed::Sent(failure) => {
                 if failure.is_of_replica() {
-                    in_flight.replica().failed(&failure);
+                    in_flight.replica().failed_unanswered(&failure);
                 }
                 return Err(failure.refusal());
             }

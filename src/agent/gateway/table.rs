@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::token::TokenKey;
+use crate::fleet::VersionFigures;
 
 /// The path of the routing table on the control socket (`PUT`).
 pub const TABLE_PATH: &str = "/v1/table";
@@ -129,6 +130,9 @@ pub struct EndpointStatus {
     pub port: Option<u16>,
     /// Replicas in the table, then those that left it while requests were in flight.
     pub replicas: Vec<ReplicaStatus>,
+    /// What was counted of each version's requests.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<u32, VersionFigures>,
 }
 
 /// One replica in the status.

@@ -23,6 +23,7 @@ use self::types::{
 use super::{
     AccessToken, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint,
 };
+use crate::fleet::Figures;
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, Pins,
     Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
@@ -247,6 +248,21 @@ impl Cloud for LocalCloud {
         status.program.map(drop).map_err(artifact)
     }
 
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        let Some(asked) = &version.spec.accelerator else { return Ok(()) };
+        let agent = self.agent().await?;
+        let needed = u64::from(asked.count) * u64::from(replicas);
+        if needed <= u64::from(agent.device_slots) {
+            return Ok(());
+        }
+        let message = format!(
+            "{replicas} replicas need {needed} devices, and the agent has {} in all",
+            agent.device_slots
+        );
+        let operation = format!("place version {}", version.number);
+        Err(CloudError::new(CloudName::Local, operation, CloudErrorKind::Invalid).with_message(message))
+    }
+
     async fn retire_version(
         &self,
         endpoint: &EndpointName,
@@ -284,6 +300,12 @@ impl Cloud for LocalCloud {
             fleet: status.fleet,
             unmanaged: None,
         }))
+    }
+
+    async fn read_figures(&self, endpoint: &EndpointName) -> Result<Figures, CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/figures");
+        let operation = format!("read what the gateway counted of endpoint `{endpoint}`");
+        self.call(&operation, Method::GET, &path, &(), Extra::NONE).await
     }
 
     fn takes_secrets(&self) -> bool {

@@ -7,6 +7,7 @@
 //! | `GET /v1/endpoints` | | `[EndpointStatus]` |
 //! | `PUT /v1/endpoints/{name}` | [`PutEndpoint`] | [`EndpointStatus`]; same body again changes nothing |
 //! | `GET /v1/endpoints/{name}` | | [`EndpointStatus`] |
+//! | `GET /v1/endpoints/{name}/figures` | | [`Figures`](crate::fleet::Figures): what the gateway counted, by version |
 //! | `DELETE /v1/endpoints/{name}` | [`StopReplica`] | 202; drains and stops every replica, then forgets the endpoint |
 //! | `PUT /v1/endpoints/{name}/versions/{number}` | [`PutVersion`] | [`VersionStatus`]; copies the model into the store |
 //! | `GET /v1/endpoints/{name}/versions/{number}` | | [`VersionStatus`] |
@@ -17,6 +18,7 @@
 //! | `DELETE /v1/endpoints/{name}/secrets` | | 204 |
 //! | `POST /v1/endpoints/{name}/tokens` | [`IssueToken`] | [`IssuedToken`] |
 //! | `PUT /v1/endpoints/{name}/weights` | [`PutWeights`] | [`EndpointStatus`] |
+//! | `GET /metrics` | | the gateway's counters, in the text format of Prometheus |
 //! | `POST /v1/shutdown` | [`Shutdown`] | 202; the agent ends |
 //!
 //! Calls that change replicas or weights carry the header [`FENCE_HEADER`]; a token lower than one already seen for
