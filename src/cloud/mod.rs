@@ -84,6 +84,13 @@ pub trait Cloud: Debug + Send + Sync {
         version: VersionNumber,
     ) -> Result<(), CloudError>;
 
+    /// Whether so many replicas of a version could be placed at all, if nothing else ran. Asked before something that
+    /// serves is stopped for them. Changes nothing; a cloud that cannot tell says yes.
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        let _ = (version, replicas);
+        Ok(())
+    }
+
     /// Removes what `publish_version` made. Refused while it serves; unknown versions are fine.
     async fn retire_version(&self, endpoint: &EndpointName, version: VersionNumber)
     -> Result<(), CloudError>;

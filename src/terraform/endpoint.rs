@@ -162,7 +162,10 @@ impl EndpointResource {
             Ok(preview) => planned.set_attribute("rollout_plan", preview.lines),
             Err(error) => {
                 let attribute = match error {
-                    PreviewError::Limits(LimitsError::BothZero) => "policy.max_surge",
+                    PreviewError::Limits(LimitsError::BothZero) | PreviewError::NoSecondFleet { .. } => {
+                        "policy.max_surge"
+                    }
+                    PreviewError::CanaryTooLarge { .. } => "policy.canary",
                     PreviewError::Limits(LimitsError::NeedsDowntime { .. }) => "policy.max_unavailable",
                     PreviewError::TooShort { .. } => "policy.total_timeout",
                 };
@@ -327,7 +330,7 @@ impl ManagedResource for EndpointResource {
             diagnostics.error_at(&Path::root(), "The endpoint was not created", error.chain());
             return ApplyOutcome::none();
         }
-        self.roll(context, &engine, None, planned, diagnostics).await
+        Box::pin(self.roll(context, &engine, None, planned, diagnostics)).await
     }
 
     async fn update(
@@ -352,7 +355,7 @@ impl ManagedResource for EndpointResource {
         if planned.is_wholly_known() {
             return ApplyOutcome::state(planned);
         }
-        self.roll(context, &engine, Some(prior), planned, diagnostics).await
+        Box::pin(self.roll(context, &engine, Some(prior), planned, diagnostics)).await
     }
 
     async fn delete(

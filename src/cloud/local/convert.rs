@@ -40,10 +40,7 @@ pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
 
 /// What of a policy the local cloud cannot express.
 pub(super) fn check_policy(policy: &DeploymentPolicy) -> Vec<Problem> {
-    let limit = policy.history_limit != DeploymentPolicy::default().history_limit;
-    let detail = "The engine does not know it yet on this cloud.";
-    let unknown = limit.then(|| Problem::at("history_limit", "Not supported on the local cloud", detail));
-    unknown.into_iter().chain(check_gates(CloudName::Local, &GATES, policy)).collect()
+    check_gates(CloudName::Local, &GATES, policy)
 }
 
 /// What to ask about a version's model, program and devices. Relative paths are relative to where Terraform runs.

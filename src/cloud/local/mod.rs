@@ -248,6 +248,21 @@ impl Cloud for LocalCloud {
         status.program.map(drop).map_err(artifact)
     }
 
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        let Some(asked) = &version.spec.accelerator else { return Ok(()) };
+        let agent = self.agent().await?;
+        let needed = u64::from(asked.count) * u64::from(replicas);
+        if needed <= u64::from(agent.device_slots) {
+            return Ok(());
+        }
+        let message = format!(
+            "{replicas} replicas need {needed} devices, and the agent has {} in all",
+            agent.device_slots
+        );
+        let operation = format!("place version {}", version.number);
+        Err(CloudError::new(CloudName::Local, operation, CloudErrorKind::Invalid).with_message(message))
+    }
+
     async fn retire_version(
         &self,
         endpoint: &EndpointName,
