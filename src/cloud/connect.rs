@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::eas::EasSettings;
-use super::friendli::FriendliSettings;
+use super::friendli::{FriendliCloud, FriendliSettings};
 use super::local::{LocalCloud, LocalSettings};
 use super::sagemaker::SagemakerSettings;
 use super::vertex_ai::VertexAiSettings;
@@ -36,8 +36,8 @@ pub async fn connect(
 ) -> Result<Arc<dyn Cloud>, CloudError> {
     match cloud {
         CloudName::Local => Ok(Arc::new(LocalCloud::connect(settings.local.clone())?)),
-        CloudName::Sagemaker | CloudName::VertexAi | CloudName::Eas | CloudName::Friendli => {
-            let _ = notes;
+        CloudName::Friendli => Ok(Arc::new(FriendliCloud::connect(settings.friendli.clone(), notes)?)),
+        CloudName::Sagemaker | CloudName::VertexAi | CloudName::Eas => {
             Err(CloudError::new(cloud, "connect", CloudErrorKind::Invalid)
                 .with_message("it is not built in yet"))
         }

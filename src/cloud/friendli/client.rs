@@ -59,7 +59,11 @@ impl Command {
 }
 
 impl Client {
-    pub(super) fn new(token: String, team: Option<String>, address: Option<String>) -> Result<Self, CloudError> {
+    pub(super) fn new(
+        token: String,
+        team: Option<String>,
+        address: Option<String>,
+    ) -> Result<Self, CloudError> {
         let http = api_client().timeout(TIMEOUT).build().map_err(|error| {
             CloudError::new(CloudName::Friendli, "connect", CloudErrorKind::Invalid).with_source(error)
         })?;
@@ -242,7 +246,8 @@ fn refused(operation: &str, status: StatusCode, headers: &http::HeaderMap, body:
 fn words(body: &[u8]) -> String {
     let plain = || String::from_utf8_lossy(body).trim().to_owned();
     let Ok(json) = serde_json::from_slice::<Value>(body) else { return plain() };
-    let text = ["/error/message", "/message", "/detail"].iter().find_map(|place| json.pointer(place)?.as_str());
+    let text =
+        ["/error/message", "/message", "/detail"].iter().find_map(|place| json.pointer(place)?.as_str());
     if let Some(text) = text {
         return text.to_owned();
     }
@@ -282,7 +287,11 @@ fn path(id: &str, below: &str) -> Result<String, CloudError> {
 fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     text.bytes().fold(String::new(), |mut all, byte| {
-        if plain(byte) { all.push(char::from(byte)) } else { all.push_str(&format!("%{byte:02X}")) }
+        if plain(byte) {
+            all.push(char::from(byte))
+        } else {
+            all.push_str(&format!("%{byte:02X}"))
+        }
         all
     })
 }
@@ -297,7 +306,10 @@ mod tests {
             (r#"{"error":{"message":"a"}}"#, "a"),
             (r#"{"message":"b"}"#, "b"),
             (r#"{"detail":"c"}"#, "c"),
-            (r#"{"detail":[{"loc":["body",0,"name"],"msg":"Field required"}]}"#, "body.0.name: Field required"),
+            (
+                r#"{"detail":[{"loc":["body",0,"name"],"msg":"Field required"}]}"#,
+                "body.0.name: Field required",
+            ),
             ("Endpoint is unavailable", "Endpoint is unavailable"),
             (r#"{"strange":1}"#, r#"{"strange":1}"#),
         ] {

@@ -38,7 +38,10 @@ const ENGINE: [&str; 10] = [
 /// Where a model comes from.
 #[derive(Debug, PartialEq, Eq)]
 enum Source<'a> {
-    HuggingFace { repo: &'a str, revision: &'a str },
+    HuggingFace {
+        repo: &'a str,
+        revision: &'a str,
+    },
     Uploaded(&'a str),
     /// What serves already as this version, made by somebody else.
     Foreign,
@@ -85,7 +88,10 @@ fn check_hardware(spec: &VersionSpec, problems: &mut Vec<Problem>) {
         (None, None) => problems.push(Problem::at(
             "accelerator",
             "Missing accelerator",
-            format!("Friendli has {}. Or name an option by `friendli.instance_option_id`.", hardware::described()),
+            format!(
+                "Friendli has {}. Or name an option by `friendli.instance_option_id`.",
+                hardware::described()
+            ),
         )),
         (None, Some(asked)) if hardware::option_id(&asked.kind, asked.count).is_none() => {
             let detail = format!(
@@ -100,8 +106,10 @@ fn check_hardware(spec: &VersionSpec, problems: &mut Vec<Problem>) {
             if let Some((kind, count)) = hardware::of_option(option)
                 && (count != asked.count || !hardware::same_kind(kind, &asked.kind))
             {
-                let detail = format!("The option `{option}` is {count} times `{kind}`: make both say the same.");
-                let problem = Problem::at("accelerator", "Another accelerator than that of the option", detail);
+                let detail =
+                    format!("The option `{option}` is {count} times `{kind}`: make both say the same.");
+                let problem =
+                    Problem::at("accelerator", "Another accelerator than that of the option", detail);
                 problems.push(problem.related_to("friendli.instance_option_id"));
             }
         }
@@ -118,7 +126,8 @@ fn check_scaling(spec: &VersionSpec, problems: &mut Vec<Problem>) {
         problems.push(Problem::at("scaling.max_replicas", "Too many replicas", detail));
     }
     if settings.scales_to_zero && spec.scaling.min_replicas != 1 {
-        let detail = "An endpoint that may sleep has no other fewest number of replicas: set min_replicas = 1.";
+        let detail =
+            "An endpoint that may sleep has no other fewest number of replicas: set min_replicas = 1.";
         let problem = Problem::at("scaling.min_replicas", "Not with scales_to_zero", detail);
         problems.push(problem.related_to("friendli.scales_to_zero"));
     }
@@ -137,7 +146,9 @@ fn check_scaling(spec: &VersionSpec, problems: &mut Vec<Problem>) {
 fn check_engine(engine: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
     for (name, value) in engine {
         let wrong = match name.as_str() {
-            name if !ENGINE.contains(&name) => Some(format!("Friendli's engine knows {}.", ENGINE.join(", "))),
+            name if !ENGINE.contains(&name) => {
+                Some(format!("Friendli's engine knows {}.", ENGINE.join(", ")))
+            }
             "queue_backpressure_metric_kind" => (!QUEUE_METRICS.contains(&value.as_str()))
                 .then(|| format!("`{value}` is none of {}.", QUEUE_METRICS.join(", "))),
             "queue_backpressure_metric_threshold" => {
@@ -157,7 +168,8 @@ fn check_engine(engine: &BTreeMap<String, String>, problems: &mut Vec<Problem>) 
 }
 
 fn check_probe(probe: &FriendliProbe, problems: &mut Vec<Problem>) {
-    let is_path = probe.path.starts_with('/') && !probe.path.contains(|c: char| c.is_whitespace() || c == '#');
+    let is_path =
+        probe.path.starts_with('/') && !probe.path.contains(|c: char| c.is_whitespace() || c == '#');
     if !is_path {
         let detail = "A path below /dedicated/v1, such as /chat/completions.";
         problems.push(Problem::at("friendli.probe.path", "Invalid path", detail));
@@ -251,7 +263,9 @@ pub(super) fn fits(request: &Request, shown: &Spec) -> bool {
         && shown.name == request.name
         && agree(least.map(i64::from), shown.autoscaling_min.map(i64::from))
         && agree(most.map(i64::from), shown.autoscaling_max.map(i64::from))
-        && (cooldown.is_none() || shown.autoscaling_cooldown.is_none() || cooldown == shown.autoscaling_cooldown)
+        && (cooldown.is_none()
+            || shown.autoscaling_cooldown.is_none()
+            || cooldown == shown.autoscaling_cooldown)
         && agree(advanced.max_batch_size, shown.max_batch_size)
         && agree(advanced.max_input_length, shown.max_input_length)
         && agree(advanced.max_context_length, shown.max_context_length)
@@ -287,7 +301,10 @@ pub(super) fn adopted(native: u32, shown: &Spec) -> VersionSpec {
     VersionSpec {
         model: Model { source: format!("{FOREIGN}{native}") },
         container: crate::spec::Container::default(),
-        accelerator: shown.gpu_type.clone().map(|kind| Accelerator { kind, count: shown.num_gpu.unwrap_or(1) }),
+        accelerator: shown
+            .gpu_type
+            .clone()
+            .map(|kind| Accelerator { kind, count: shown.num_gpu.unwrap_or(1) }),
         scaling: Scaling { min_replicas: least.max(1), max_replicas: (most > least.max(1)).then_some(most) },
         health: HealthCheck::default(),
         warmup: None,
@@ -308,7 +325,11 @@ pub(super) fn is_foreign(spec: &VersionSpec) -> bool {
 
 /// The note that goes with a version into the vendor's history.
 pub(super) fn comment(number: VersionNumber, revision: crate::spec::RolloutRevision, back: bool) -> String {
-    if back { format!("sluice: back to {number}, rollout {revision}") } else { format!("sluice: {number}, rollout {revision}") }
+    if back {
+        format!("sluice: back to {number}, rollout {revision}")
+    } else {
+        format!("sluice: {number}, rollout {revision}")
+    }
 }
 
 fn source(text: &str) -> Result<Source<'_>, String> {
@@ -317,10 +338,12 @@ fn source(text: &str) -> Result<Source<'_>, String> {
     if let Some(name) = text.strip_prefix("hf://") {
         let (repo, revision) = name.split_once('@').unwrap_or((name, "main"));
         let is_name = |part: &str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            !part.is_empty()
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         };
         let named = repo.split_once('/').is_some_and(|(owner, name)| is_name(owner) && is_name(name));
-        let revised = !revision.is_empty() && !revision.contains(|c: char| c.is_whitespace() || c.is_control());
+        let revised =
+            !revision.is_empty() && !revision.contains(|c: char| c.is_whitespace() || c.is_control());
         return if named && revised { Ok(Source::HuggingFace { repo, revision }) } else { Err(refuse()) };
     }
     if let Some(id) = text.strip_prefix("uploaded://").filter(|id| !id.is_empty()) {
@@ -380,7 +403,10 @@ mod tests {
         }));
         assert_eq!(scaled["uploadedModelId"], "mdl1");
         assert_eq!(scaled["instanceOptionId"], "new");
-        assert_eq!(scaled["autoscalingPolicy"], json!({ "minReplica": 0, "maxReplica": 3, "cooldownPeriod": 60 }));
+        assert_eq!(
+            scaled["autoscalingPolicy"],
+            json!({ "minReplica": 0, "maxReplica": 3, "cooldownPeriod": 60 })
+        );
         assert_eq!(scaled["advanced"]["max_batch_size"], 64);
         assert_eq!(scaled["advanced"]["tokenizer_add_special_tokens"], false);
         assert!(scaled.get("simplescale").is_none());
@@ -424,7 +450,9 @@ mod tests {
         assert_eq!(problems(&json!({ "accelerator": null })), ["accelerator"]);
         let other = json!({ "friendli": { "instance_option_id": "TwD5AqnBSVN0", "cooldown": "60s" } });
         assert_eq!(problems(&other), ["accelerator", "friendli.cooldown"]);
-        for wrong in ["hf://llama", "hf://a/b@", "hf://a/b/c", "uploaded://", "friendli://versions/x", "llama"] {
+        for wrong in
+            ["hf://llama", "hf://a/b@", "hf://a/b/c", "uploaded://", "friendli://versions/x", "llama"]
+        {
             assert_eq!(problems(&json!({ "model": { "source": wrong } })), ["model.source"], "{wrong}");
         }
     }

@@ -37,7 +37,11 @@ pub(super) fn check_policy(policy: &DeploymentPolicy) -> Vec<Problem> {
             "Friendli does not tell how often replicas failed to start.",
         ),
         ("rollback.batch_size", policy.rollback.batch_size != all, by_itself),
-        ("drain", policy.drain != usual.drain, "Friendli drains replicas by itself, and takes no times for it."),
+        (
+            "drain",
+            policy.drain != usual.drain,
+            "Friendli drains replicas by itself, and takes no times for it.",
+        ),
         ("keep_warm", !policy.keep_warm.is_zero(), "Friendli runs one version of an endpoint at a time."),
         (
             "history_limit",

@@ -96,12 +96,7 @@ pub(super) struct Spec {
 impl Spec {
     /// The settings without the counts of replicas, which move by themselves.
     pub(super) fn settled(&self) -> Self {
-        Self {
-            curr_replica_cnt: None,
-            desired_replica_cnt: None,
-            updated_replica_cnt: None,
-            ..self.clone()
-        }
+        Self { curr_replica_cnt: None, desired_replica_cnt: None, updated_replica_cnt: None, ..self.clone() }
     }
 }
 
