@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::types::{Created, Page, Spec, Status};
-use crate::cloud::transport::{api_client, with_retries};
+use crate::cloud::transport::{api_client, pause_after};
 use crate::cloud::{Chain, CloudError, CloudErrorKind, Retry};
 use crate::spec::{CloudName, FriendliProbe};
 
@@ -127,8 +127,7 @@ impl Client {
     /// Deletes an endpoint. An unknown one is fine.
     pub(super) async fn delete(&self, id: &str) -> Result<(), CloudError> {
         let (operation, path) = (format!("delete `{id}`"), path(id, "")?);
-        let call = async || self.once::<Value>(&operation, Method::DELETE, &path, None).await;
-        unless_missing(with_retries(ATTEMPTS_MAX, call).await).map(drop)
+        unless_missing(self.again::<Value>(&operation, Method::DELETE, &path).await).map(drop)
     }
 
     /// Asks an endpoint what its clients ask; the text of the answer.
@@ -161,7 +160,26 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, operation: &str, path: &str) -> Result<T, CloudError> {
-        with_retries(ATTEMPTS_MAX, async || self.once(operation, Method::GET, path, None).await).await
+        self.again(operation, Method::GET, path).await
+    }
+
+    /// Makes a call that is safe to repeat, again while that can help.
+    async fn again<T: DeserializeOwned>(
+        &self,
+        operation: &str,
+        method: Method,
+        path: &str,
+    ) -> Result<T, CloudError> {
+        let mut attempt = 1;
+        loop {
+            match self.once(operation, method.clone(), path, None).await {
+                Err(error) if attempt < ATTEMPTS_MAX && error.retry != Retry::Never => {
+                    pause_after(attempt, error.retry).await;
+                }
+                answer => return answer,
+            }
+            attempt += 1;
+        }
     }
 
     async fn pages<T: DeserializeOwned>(

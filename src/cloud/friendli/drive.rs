@@ -59,6 +59,7 @@ impl DelegatedCloud for FriendliCloud {
                 deleting: false,
                 fleet: Fleet::empty(self.clock.now()),
                 unmanaged: None,
+                settings: None,
             };
             return Ok(Look { observed, update: report });
         };
