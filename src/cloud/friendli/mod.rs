@@ -88,6 +88,13 @@ impl Cloud for FriendliCloud {
         policy::check_policy(policy)
     }
 
+    fn check_endpoint(&self, endpoint: &EndpointSpec) -> Vec<Problem> {
+        let detail =
+            "Endpoints of Friendli have no labels. Remove them, also the provider's `default_labels`.";
+        let problem = || Problem::at("labels", "Friendli has no such thing", detail);
+        if endpoint.labels.is_empty() { Vec::new() } else { vec![problem()] }
+    }
+
     async fn check_rollout(
         &self,
         endpoint: &EndpointName,

@@ -155,7 +155,13 @@ impl FriendliCloud {
                 format!("version {native}{creator} `{}`, which was made elsewhere", sight.id)
             })
         };
-        ObservedEndpoint { url: self.client.url(&sight.id), deleting: false, fleet, unmanaged, settings: None }
+        ObservedEndpoint {
+            url: self.client.url(&sight.id),
+            deleting: false,
+            fleet,
+            unmanaged,
+            settings: None,
+        }
     }
 
     /// Whether an endpoint whose last update failed answers all the same; why not, if it does not. Asks only then:
