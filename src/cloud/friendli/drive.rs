@@ -97,7 +97,7 @@ impl FriendliCloud {
     /// How an update stands while there is no endpoint.
     fn nothing_there(&self, update: &Update, memory: &Memory, was_there: bool) -> UpdateReport {
         let fresh = memory.creating.as_ref().is_some_and(|creating| !self.has_settled(creating.at));
-        if was_there || update.from.is_some() {
+        if update.from.is_some() || (was_there && update.asked_at.is_some()) {
             let reason = "somebody has deleted the endpoint".to_owned();
             return told(UpdateState::Failed, None, Some(reason));
         }

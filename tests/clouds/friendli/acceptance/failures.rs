@@ -76,7 +76,7 @@ fn an_update_after_which_the_endpoint_is_failed_is_an_error() {
 #[test]
 fn an_update_that_waits_for_capacity_for_ever_is_an_error() {
     let policy = "min_ready = \"0s\"\n    progress_deadline = \"2s\"\n    rollback = { deadline = \"2s\" }";
-    let told = ["no progress for 2s", "UPDATING", "v0 still serves with 2 ready replicas"];
+    let told = ["No progress for 2s", "UPDATING", "v0 still serves with 2 ready replicas"];
     let stage = fails(Outcome::WaitsForCapacity, Some(policy), &told);
     // Capacity comes: what was asked for long ago is there, and the next apply sees it.
     let id = stage.emulator.ids()[0].clone();

@@ -34,9 +34,14 @@ fn an_endpoint_goes_from_v0_to_v2_and_back_to_the_settings_of_v0_as_v3() {
     let batches: Vec<&Value> =
         versions.iter().map(|version| &version["advanced"]["max_batch_size"]).collect();
     assert_eq!(batches, [64, 64, 128, 64]);
-    let comments: Vec<&Value> = versions.iter().map(|version| &version["comment"]).collect();
-    let expected = ["v0, rollout r1", "v1, rollout r2", "v2, rollout r3", "v3, rollout r4"];
-    assert_eq!(comments, expected.map(|text| format!("sluice: {text}")));
+    let comments: Vec<&str> = versions.iter().filter_map(|version| version["comment"].as_str()).collect();
+    let expected = [
+        "sluice: v0, rollout r1",
+        "sluice: v1, rollout r2",
+        "sluice: v2, rollout r3",
+        "sluice: v3, rollout r4",
+    ];
+    assert_eq!(comments, expected);
     assert_eq!(stage.emulator.serving(), Some(3));
     assert_eq!(stage.emulator.ids().len(), 1);
     has_a_history(&stage);
