@@ -37,6 +37,9 @@ pub struct EndpointRecord {
     pub fence: u64,
     /// It is being deleted.
     pub deleting: bool,
+    /// Only requests with a token are answered.
+    #[serde(default)]
+    pub token_required: bool,
 }
 
 /// A registered version.

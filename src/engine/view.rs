@@ -25,6 +25,8 @@ pub struct EndpointView {
     pub rollout: Option<RolloutView>,
     /// What runs and serves.
     pub fleet: Fleet,
+    /// What serves besides and is no version of ours.
+    pub unmanaged: Option<String>,
 }
 
 /// Whether an endpoint is as it should be.
@@ -130,6 +132,7 @@ fn view(
         Some(record) if record.phase == Phase::Interrupted => Status::Interrupted,
         Some(record) if !record.phase.is_terminal() && lease_expired => Status::Interrupted,
         Some(record) if !record.phase.is_terminal() => Status::Rolling,
+        _ if observed.unmanaged.is_some() => Status::Mixed,
         _ => status_of(&fleet, live, replicas),
     };
     let previous = record.and_then(|record| record.from).map(|side| side.version);
@@ -140,6 +143,7 @@ fn view(
         status,
         rollout: record.map(RolloutView::from),
         fleet,
+        unmanaged: observed.unmanaged,
     }
 }
 

@@ -35,6 +35,7 @@ impl Situation {
             endpoint: &self.endpoint,
             fleet: &self.fleet,
             record: &self.record,
+            readings: &[],
             now: self.now,
             accounting: Accounting::Devices,
         }
@@ -214,6 +215,9 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn batch() -> impl Strategy<Value = BatchProgress> {
-    (0_u32..4, prop::option::of(0_i64..90))
-        .prop_map(|(done, baking)| BatchProgress { done, baking_since: baking.map(|ago| at(NOW - ago)) })
+    (0_u32..4, prop::option::of(0_i64..90)).prop_map(|(done, baking)| BatchProgress {
+        before: 0,
+        done,
+        baking_since: baking.map(|ago| at(NOW - ago)),
+    })
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::placeholder::unknown_placeholders;
 use super::{Bound, Problem, TimeSpan};
 
 /// One check, made again and again while a canary or a batch bakes. Exactly one of its kinds is set. What gives no
@@ -27,7 +28,7 @@ pub struct Gate {
     /// Name of an Amazon `CloudWatch` alarm that must not be in alarm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloudwatch_alarm: Option<String>,
-    /// Asks Google Cloud Monitoring with a query in PromQL.
+    /// Asks Google Cloud Monitoring with a query in `PromQL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_monitoring: Option<MetricGate>,
 }
@@ -50,8 +51,8 @@ impl Default for Gate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpGate {
-    /// What to ask, by GET. `$(ENDPOINT)`, `$(VERSION)` and `$(URL)` stand for the endpoint's name, the number of the new
-    /// version and the endpoint's address.
+    /// What to ask, by GET. `$(ENDPOINT)`, `$(VERSION)` and `$(URL)` stand for the endpoint's name, the new version, such
+    /// as `v4`, and the endpoint's address.
     #[schemars(length(min = 1, max = 4096))]
     pub url: String,
     /// The status that passes.
@@ -73,8 +74,8 @@ pub struct MetricGate {
     /// Address of the server. Not for Cloud Monitoring, which has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The query; it must give one number. `$(ENDPOINT)` and `$(VERSION)` stand for the endpoint's name and the number of
-    /// the version that is measured.
+    /// The query; it must give one number. `$(ENDPOINT)` and `$(VERSION)` stand for the endpoint's name and for the
+    /// version that is measured, such as `v4`.
     #[schemars(length(min = 1, max = 8192))]
     pub query: String,
     /// Largest value that passes.
@@ -168,9 +169,19 @@ impl Gate {
         if self.failures_max == 0 {
             problems.push(Problem::at("failures_max", "Out of range", "At least 1."));
         }
+        if let Some(http) = &self.http {
+            check_address("http.url", &http.url, &mut problems);
+        }
         if let Some(metric) = &self.prometheus {
-            if metric.url.is_none() {
-                problems.push(Problem::at("prometheus.url", "Missing address", "Name the server to ask."));
+            match &metric.url {
+                Some(url) => check_address("prometheus.url", url, &mut problems),
+                None => {
+                    problems.push(Problem::at(
+                        "prometheus.url",
+                        "Missing address",
+                        "Name the server to ask.",
+                    ));
+                }
             }
             metric.validate("prometheus", &mut problems);
         }
@@ -205,5 +216,70 @@ impl MetricGate {
             let detail = "samples_query counts what samples_min bounds: set both or neither.";
             problems.push(Problem::at(&format!("{attribute}.samples_min"), "Half a setting", detail));
         }
+        check_placeholders(&format!("{attribute}.query"), &self.query, problems);
+        if let Some(query) = &self.samples_query {
+            check_placeholders(&format!("{attribute}.samples_query"), query, problems);
+        }
+    }
+}
+
+/// An address that can be asked, and that holds no secret: it is recorded.
+fn check_address(path: &str, url: &str, problems: &mut Vec<Problem>) {
+    check_placeholders(path, url, problems);
+    if url.starts_with("$(URL)") {
+        return;
+    }
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let Some(rest) = rest.filter(|rest| !rest.is_empty() && !rest.starts_with('/')) else {
+        let detail = format!("`{url}` is no address: it begins with http:// or https:// and a host.");
+        return problems.push(Problem::at(path, "Not an address", detail));
+    };
+    if rest.split(['/', '?', '#']).next().is_some_and(|host| host.contains('@')) {
+        let detail = "Addresses are recorded in the ledger and in state. Remove the user and the password.";
+        problems.push(Problem::at(path, "A secret in an address", detail));
+    }
+}
+
+fn check_placeholders(path: &str, text: &str, problems: &mut Vec<Problem>) {
+    let unknown = unknown_placeholders(text);
+    if !unknown.is_empty() {
+        let detail = format!(
+            "{} stands for nothing. There are $(ENDPOINT), $(VERSION) and $(URL).",
+            unknown.join(", ")
+        );
+        problems.push(Problem::at(path, "Unknown placeholder", detail));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summaries(json: serde_json::Value) -> Vec<String> {
+        let gate: Gate = serde_json::from_value(json).unwrap();
+        gate.validate().into_iter().map(|problem| problem.summary).collect()
+    }
+
+    #[test]
+    fn addresses_are_checked_and_hold_no_secret() {
+        let http = |url: &str| summaries(serde_json::json!({ "http": { "url": url } }));
+        assert_eq!(http("$(URL)/health"), Vec::<String>::new());
+        assert_eq!(http("https://host/a@b?c=$(VERSION)"), Vec::<String>::new());
+        assert_eq!(http("https://user:secret@host/"), ["A secret in an address"]);
+        assert_eq!(http("host:80/health"), ["Not an address"]);
+        assert_eq!(http("http://host/$(NAME)"), ["Unknown placeholder"]);
+    }
+
+    #[test]
+    fn a_gate_that_could_never_fail_or_never_be_judged_is_refused() {
+        let metric = |json: serde_json::Value| summaries(serde_json::json!({ "prometheus": json }));
+        let base = serde_json::json!({ "url": "http://p", "query": "q" });
+        assert_eq!(metric(base.clone()), ["No bound"]);
+        let mut half = base.clone();
+        half["max"] = 1.into();
+        half["samples_min"] = 5.into();
+        assert_eq!(metric(half), ["Half a setting"]);
+        assert_eq!(summaries(serde_json::json!({})), ["A gate of no kind, or of several"]);
+        assert_eq!(summaries(serde_json::json!({ "gateway": { "requests_min": 5 } })), ["No bound"]);
     }
 }

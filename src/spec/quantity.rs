@@ -31,6 +31,8 @@ pub struct Percent(u8);
 impl Percent {
     /// All of it.
     pub const ALL: Self = Self(100);
+    /// Nothing of it.
+    pub const NONE: Self = Self(0);
 
     /// Checks and wraps a percent.
     pub fn new(percent: u8) -> Option<Self> {

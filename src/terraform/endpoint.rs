@@ -11,6 +11,7 @@ use super::deployment_policy::{decode_policy, validate_policy};
 use super::diagnostics::{Diagnostics, Report, sentence};
 use super::endpoint_outcome as outcome;
 use super::endpoint_version::version_number;
+use super::minted::report_adoption;
 use super::provider::Connections;
 use super::resource::{
     ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, PlanOutcome, PlanRequest,
@@ -18,17 +19,20 @@ use super::resource::{
 };
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
-use crate::cloud::Chain;
+use crate::cloud::{Chain, Drive};
 use crate::engine::{EndpointView, Engine, RolloutView, Status, Target};
 use crate::rollout::{LimitsError, PreviewError, Side, preview};
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, PolicyName,
-    VersionId, VersionNumber,
+    CloudName, DeploymentPolicy, Drain, EasEndpoint, EndpointName, EndpointSpec, FriendliEndpoint,
+    LocalEndpoint, PinnedVersion, PolicyName, SagemakerEndpoint, VersionId, VersionNumber, VertexAiEndpoint,
 };
 
 /// What a change of version makes anew.
 pub(super) const COMPUTED: [&str; 7] =
     ["id", "url", "live_version", "previous_version", "status", "rollout", "rollout_plan"];
+
+/// Settings that only one cloud knows.
+const SETTINGS: [&str; 5] = ["local", "sagemaker", "vertex_ai", "eas", "friendli"];
 
 /// A long-lived serving address that points at one live version. Changing `version` runs a rollout inside the apply;
 /// a failed apply leaves the prior version serving.
@@ -38,7 +42,7 @@ struct EndpointState {
     #[schemars(extend("x-terraform" = { "computed": true, "stable": true }))]
     id: String,
     /// The cloud. The provider's by default.
-    #[schemars(with = "Option<String>", extend("enum" = ["local"]),
+    #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS),
         extend("x-terraform" = { "computed": "optional", "requires_replace": true, "stable": true }))]
     cloud: Option<CloudName>,
     /// Name of the endpoint: 1 to 63 lowercase letters, digits and hyphens.
@@ -52,6 +56,10 @@ struct EndpointState {
     policy: EndpointPolicy,
     /// Settings that only the local cloud knows.
     local: Option<LocalEndpoint>,
+    sagemaker: Option<SagemakerEndpoint>,
+    vertex_ai: Option<VertexAiEndpoint>,
+    eas: Option<EasEndpoint>,
+    friendli: Option<FriendliEndpoint>,
     /// Where clients send requests.
     #[schemars(extend("x-terraform" = { "computed": true, "stable": true }))]
     url: String,
@@ -139,23 +147,25 @@ impl EndpointResource {
         let number = version_number(planned.attribute("version"))?;
         let version = self.version(engine, &endpoint, number, diagnostics).await?;
         let policy = decode_policy(planned.attribute("policy"), &Path::from("policy"), diagnostics)?;
-        for problem in engine.cloud.check_policy(&policy) {
-            let problem = problem.below("policy");
-            diagnostics.error_at(&Path(problem.path), problem.summary, problem.detail);
-        }
+        check(engine, &version, &policy, planned, diagnostics).await;
         let to = Side { version: number, replicas: version.spec.replicas() };
-        let from = match prior.and_then(|prior| version_number(prior.attribute("live_version"))) {
-            Some(live) => {
-                let live = self.version(engine, &endpoint, live, &mut Diagnostics::default()).await;
-                live.map(|live| Side { version: live.number, replicas: live.spec.replicas() })
-            }
+        let live = match prior.and_then(|prior| version_number(prior.attribute("live_version"))) {
+            Some(live) => self.version(engine, &endpoint, live, &mut Diagnostics::default()).await,
             None => None,
         };
+        if let Drive::Delegated(cloud) = engine.cloud.drive() {
+            planned.set_attribute("rollout_plan", cloud.outline(live.as_ref(), &version, &policy));
+            return Some(());
+        }
+        let from = live.map(|live| Side { version: live.number, replicas: live.spec.replicas() });
         match preview(from, to, version.spec.devices_per_replica(), &policy, None) {
             Ok(preview) => planned.set_attribute("rollout_plan", preview.lines),
             Err(error) => {
                 let attribute = match error {
-                    PreviewError::Limits(LimitsError::BothZero) => "policy.max_surge",
+                    PreviewError::Limits(LimitsError::BothZero) | PreviewError::NoSecondFleet { .. } => {
+                        "policy.max_surge"
+                    }
+                    PreviewError::CanaryTooLarge { .. } => "policy.canary",
                     PreviewError::Limits(LimitsError::NeedsDowntime { .. }) => "policy.max_unavailable",
                     PreviewError::TooShort { .. } => "policy.total_timeout",
                 };
@@ -320,7 +330,7 @@ impl ManagedResource for EndpointResource {
             diagnostics.error_at(&Path::root(), "The endpoint was not created", error.chain());
             return ApplyOutcome::none();
         }
-        self.roll(context, &engine, None, planned, diagnostics).await
+        Box::pin(self.roll(context, &engine, None, planned, diagnostics)).await
     }
 
     async fn update(
@@ -336,16 +346,16 @@ impl ManagedResource for EndpointResource {
         else {
             return ApplyOutcome::state(prior);
         };
-        if planned.attribute("local") != prior.attribute("local")
+        if let Some(changed) = SETTINGS.iter().find(|name| planned.attribute(name) != prior.attribute(name))
             && let Err(error) = engine.cloud.put_endpoint(&endpoint).await
         {
-            diagnostics.error_at(&Path::from("local"), "The endpoint was not changed", error.chain());
+            diagnostics.error_at(&Path::from(*changed), "The endpoint was not changed", error.chain());
             return ApplyOutcome::state(prior);
         }
         if planned.is_wholly_known() {
             return ApplyOutcome::state(planned);
         }
-        self.roll(context, &engine, Some(prior), planned, diagnostics).await
+        Box::pin(self.roll(context, &engine, Some(prior), planned, diagnostics)).await
     }
 
     async fn delete(
@@ -385,6 +395,8 @@ impl ManagedResource for EndpointResource {
         let mut state = self.schema.null_object();
         state.set_attribute("cloud", cloud.as_str());
         state.set_attribute("name", name.as_str());
+        let engine = self.connections.engine(cloud, diagnostics).await?;
+        report_adoption(engine.adopt_first(&name).await, diagnostics)?;
         Some(Imported { state, private: Vec::new() })
     }
 }
@@ -403,6 +415,36 @@ impl EndpointResource {
             state.set_attribute("policy", value.attribute("policy").clone());
         }
     }
+}
+
+/// Reports what the cloud cannot do of a rollout.
+async fn check(
+    engine: &Engine,
+    version: &PinnedVersion,
+    policy: &DeploymentPolicy,
+    planned: &Value,
+    diagnostics: &mut Diagnostics,
+) -> Option<()> {
+    let endpoint = endpoint_spec(planned, diagnostics)?;
+    let mut problems = endpoint.settings_of_others(engine.cloud.name());
+    problems.extend(engine.cloud.check_endpoint(&endpoint));
+    let of_policy = engine.cloud.check_policy(policy, &version.spec);
+    let of_policy = if problems.is_empty() && of_policy.is_empty() {
+        match engine.cloud.check_rollout(&endpoint.name, version, policy).await {
+            Ok(problems) => problems,
+            Err(error) => {
+                diagnostics.error_at(&Path::root(), "The rollout cannot be checked", error.chain());
+                return None;
+            }
+        }
+    } else {
+        of_policy
+    };
+    problems.extend(of_policy.into_iter().map(|problem| problem.below("policy")));
+    for problem in problems {
+        diagnostics.error_at(&Path(problem.path), problem.summary, problem.detail);
+    }
+    Some(())
 }
 
 /// Settles what a plan can know: whether a rollout is needed, and what the state will be after it.
@@ -430,7 +472,7 @@ fn set_what_follows(prior: Option<&Value>, planned: &mut Value) {
 }
 
 fn endpoint_spec(planned: &Value, diagnostics: &mut Diagnostics) -> Option<EndpointSpec> {
-    let parts = ["name", "local"].map(|name| (name, planned.attribute(name).clone()));
+    let parts = ["name"].into_iter().chain(SETTINGS).map(|name| (name, planned.attribute(name).clone()));
     decode(&Value::object(parts), &Path::root(), diagnostics)
 }
 

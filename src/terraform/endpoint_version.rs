@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::decode::{decode, report_problems};
 use super::diagnostics::{Diagnostics, Report};
+use super::minted::{changes, fill_from_record, find, report, report_adoption, report_mint_error};
 use super::provider::Connections;
 use super::resource::{
     ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, PlanOutcome, PlanRequest,
@@ -17,20 +17,32 @@ use super::resource::{
 };
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
-use crate::cloud::{Chain, CloudErrorKind};
+use crate::cloud::CloudErrorKind;
 use crate::engine::Engine;
-use crate::ledger::LedgerError;
 use crate::spec::{
-    Accelerator, CloudName, Container, EndpointName, HealthCheck, Model, PinnedVersion, Pins, Scaling,
-    VersionId, VersionNumber, VersionSpec, Warmup,
+    Accelerator, CloudName, Container, EasVersion, EndpointName, FriendliVersion, HealthCheck, Model,
+    PinnedVersion, Pins, SagemakerVersion, Scaling, VersionId, VersionNumber, VersionSpec, VertexAiVersion,
+    Warmup,
 };
-use crate::version::{Change, Digest, VersionRecord, diff};
+use crate::version::{Digest, VersionRecord};
 
 /// Attributes that make up the snapshot.
-const SNAPSHOT: [&str; 8] =
-    ["model", "container", "accelerator", "scaling", "health", "warmup", "engine", "env"];
+const SNAPSHOT: [&str; 12] = [
+    "model",
+    "container",
+    "accelerator",
+    "scaling",
+    "health",
+    "warmup",
+    "engine",
+    "env",
+    "sagemaker",
+    "vertex_ai",
+    "eas",
+    "friendli",
+];
 /// Those of them that every snapshot needs.
-const NEEDED: [&str; 3] = ["model", "container", "scaling"];
+const NEEDED: [&str; 2] = ["model", "scaling"];
 
 /// An immutable snapshot of everything that an endpoint serves. Any change mints the next number; older snapshots
 /// stay in the ledger, where `sluice_endpoint` can pin them and `rollback_to` can bring them back.
@@ -40,7 +52,7 @@ struct EndpointVersionState {
     #[schemars(extend("x-terraform" = { "computed": true }))]
     id: String,
     /// The cloud. The provider's by default.
-    #[schemars(with = "Option<String>", extend("enum" = ["local"]),
+    #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS),
         extend("x-terraform" = { "computed": "optional", "requires_replace": true, "stable": true }))]
     cloud: Option<CloudName>,
     /// Name of the endpoint: 1 to 63 lowercase letters, digits and hyphens.
@@ -64,6 +76,10 @@ struct EndpointVersionState {
     engine: Option<BTreeMap<String, String>>,
     /// Environment variables of the process.
     env: Option<BTreeMap<String, String>>,
+    sagemaker: Option<SagemakerVersion>,
+    vertex_ai: Option<VertexAiVersion>,
+    eas: Option<EasVersion>,
+    friendli: Option<FriendliVersion>,
     /// Number of the version within its endpoint: 0, 1, … Never reused.
     #[schemars(extend("x-terraform" = { "computed": true }))]
     number: VersionNumber,
@@ -116,7 +132,8 @@ impl EndpointVersionResource {
             return Some((record.spec, record.pins));
         }
         let spec = decode_spec(planned, diagnostics)?;
-        let problems = engine.cloud.check_version(&spec);
+        let mut problems = spec.settings_of_others(engine.cloud.name());
+        problems.extend(engine.cloud.check_version(&spec));
         report_problems(problems, planned, &Path::root(), diagnostics);
         if diagnostics.has_errors() {
             return None;
@@ -392,6 +409,7 @@ impl ManagedResource for EndpointVersionResource {
             }
         };
         let engine = self.connections.engine(id.cloud, diagnostics).await?;
+        report_adoption(engine.adopt_first(&id.endpoint).await, diagnostics)?;
         let record = find(&engine, &id.endpoint, id.number, "", diagnostics).await?;
         let json = serde_json::to_value(&record.spec).ok()?;
         let mut state = Value::from_json(self.schema.root(), &json).ok()?;
@@ -401,48 +419,6 @@ impl ManagedResource for EndpointVersionResource {
         fill_from_record(&mut state, &record);
         Some(Imported { state, private: Vec::new() })
     }
-}
-
-fn fill_from_record(state: &mut Value, record: &VersionRecord) {
-    let changes: Vec<String> = record.changes.iter().map(ToString::to_string).collect();
-    state.set_attribute("id", record.id().to_string());
-    state.set_attribute("number", record.number.0);
-    state.set_attribute("digest", record.digest.as_str());
-    state.set_attribute("created_at", show(record.created_at));
-    state.set_attribute("created_by", record.created_by.as_str());
-    state.set_attribute("changes", changes);
-}
-
-async fn changes(
-    engine: &Engine,
-    endpoint: &EndpointName,
-    before: Option<VersionNumber>,
-    spec: &VersionSpec,
-    pins: &Pins,
-    diagnostics: &mut Diagnostics,
-) -> Option<Vec<Change>> {
-    let Some(before) = before else { return Some(Vec::new()) };
-    let record = report(engine.ledger.version(engine.cloud.name(), endpoint, before).await, diagnostics)?;
-    Some(record.map(|record| diff((&record.spec, &record.pins), (spec, pins))).unwrap_or_default())
-}
-
-/// A version in the ledger, or a report that there is none.
-async fn find(
-    engine: &Engine,
-    endpoint: &EndpointName,
-    number: VersionNumber,
-    attribute: &str,
-    diagnostics: &mut Diagnostics,
-) -> Option<VersionRecord> {
-    let cloud = engine.cloud.name();
-    if let Some(record) = report(engine.ledger.version(cloud, endpoint, number).await, diagnostics)? {
-        return Some(record);
-    }
-    let latest = report(engine.ledger.latest_version(cloud, endpoint).await, diagnostics)?;
-    let known = latest.map_or_else(|| "none yet".to_owned(), |latest| format!("v0 to {latest}"));
-    let detail = format!("Endpoint `{endpoint}` has no version {number} in the ledger: it has {known}.");
-    diagnostics.error_at(&Path::from(attribute), "No such version", detail);
-    None
 }
 
 fn decode_spec(value: &Value, diagnostics: &mut Diagnostics) -> Option<VersionSpec> {
@@ -466,25 +442,4 @@ fn from_json(schema: &ResourceSchema, attribute: &str, json: &serde_json::Value)
     let whole = serde_json::json!({ attribute: json });
     let value = Value::from_json(schema.root(), &whole).ok()?;
     Some(value.attribute(attribute).clone())
-}
-
-fn report<T>(result: Result<T, LedgerError>, diagnostics: &mut Diagnostics) -> Option<T> {
-    result
-        .map_err(|error| {
-            diagnostics.error_at(&Path::root(), "The ledger cannot be read", Chain(&error).to_string());
-        })
-        .ok()
-}
-
-fn report_mint_error(error: &LedgerError, diagnostics: &mut Diagnostics) {
-    if matches!(error, LedgerError::VersionTaken { .. }) {
-        let detail = format!("{error}. Nothing was overwritten. Plan again to take the next number.");
-        diagnostics.error_at(&Path::from("number"), "The version number is taken", detail);
-    } else {
-        diagnostics.error_at(&Path::root(), "The version was not recorded", Chain(error).to_string());
-    }
-}
-
-fn show(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -7,25 +7,34 @@
 
 mod config;
 mod load;
+mod mirror;
 mod patience;
 mod processes;
 mod programs;
+mod prometheus;
 mod reading;
 mod terraform;
 mod watch;
 mod world;
 
+mod back;
 mod bad_places;
 mod bad_policies;
 mod bad_replicas;
 mod bad_versions;
+mod canary;
 mod chaos;
 mod commands;
 mod drift;
 mod failure;
+mod gates;
 mod import;
 mod interrupt;
 mod lifecycle;
+mod pipelines;
+mod plans;
+mod release;
 mod saved_plan;
 mod security;
+mod terminal;
 mod versions;

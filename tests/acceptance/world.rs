@@ -185,7 +185,7 @@ provider_installation {{
         let url = format!("{}/v1/completions", self.endpoint(endpoint).url.trim_end_matches('/'));
         let answer = self.runtime.block_on(async {
             let body = r#"{"prompt":"The morning","max_tokens":4}"#;
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = sluice::web::local_client().build().unwrap();
             client.post(url).body(body).send().await.unwrap().bytes().await.unwrap()
         });
         let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
