@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::eas::EasSettings;
 use super::friendli::FriendliSettings;
 use super::local::{LocalCloud, LocalSettings};
-use super::sagemaker::SagemakerSettings;
+use super::sagemaker::{SagemakerCloud, SagemakerSettings};
 use super::vertex_ai::VertexAiSettings;
 use super::{Cloud, CloudError, CloudErrorKind, Notes};
 use crate::spec::CloudName;
@@ -36,7 +36,8 @@ pub async fn connect(
 ) -> Result<Arc<dyn Cloud>, CloudError> {
     match cloud {
         CloudName::Local => Ok(Arc::new(LocalCloud::connect(settings.local.clone())?)),
-        CloudName::Sagemaker | CloudName::VertexAi | CloudName::Eas | CloudName::Friendli => {
+        CloudName::Sagemaker => Ok(Arc::new(SagemakerCloud::connect(&settings.sagemaker, notes).await?)),
+        CloudName::VertexAi | CloudName::Eas | CloudName::Friendli => {
             let _ = notes;
             Err(CloudError::new(cloud, "connect", CloudErrorKind::Invalid)
                 .with_message("it is not built in yet"))
