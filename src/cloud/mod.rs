@@ -104,6 +104,11 @@ pub trait Cloud: Debug + Send + Sync {
     /// What runs and serves; nothing if there is no such endpoint.
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError>;
 
+    /// Whether versions may have secret environment variables. Asked at plan time.
+    fn takes_secrets(&self) -> bool {
+        false
+    }
+
     /// Keeps the values of secret environment variables for the versions of an endpoint that name this trigger. Comes
     /// when such a version is minted, perhaps before there is an endpoint. As it is: refuses.
     async fn keep_secrets(
@@ -251,4 +256,6 @@ pub struct ObservedEndpoint {
     pub fleet: Fleet,
     /// What serves besides and is no version of ours, in the cloud's own words.
     pub unmanaged: Option<String>,
+    /// Its settings as they are, where the cloud tells them.
+    pub settings: Option<EndpointSpec>,
 }

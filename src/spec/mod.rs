@@ -39,7 +39,7 @@ pub use sagemaker::{
     SagemakerAutoscaling, SagemakerEndpoint, SagemakerMetric, SagemakerRouting, SagemakerVersion,
 };
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
-pub use vertex_ai::{VertexAiEndpoint, VertexAiVersion};
+pub use vertex_ai::{VertexAiAutoscaling, VertexAiEndpoint, VertexAiRequestLogging, VertexAiVersion};
 pub use warmup::Warmup;
 
 pub use secrets::Secrets;

@@ -206,6 +206,7 @@ impl Cloud for SimCloud {
             deleting: false,
             fleet,
             unmanaged: None,
+            settings: None,
         }))
     }
 

@@ -15,8 +15,8 @@ use super::connector::Connector;
 use super::convert::{ATTEMPTS_MAX, CallError, failure};
 use super::settings::{Places, SagemakerSettings, Service};
 use crate::clock::{Clock, SystemClock};
-use crate::cloud::transport::{api_client, with_retries};
-use crate::cloud::{CloudError, CloudErrorKind};
+use crate::cloud::transport::{api_client, pause_after};
+use crate::cloud::{CloudError, CloudErrorKind, Retry};
 use crate::spec::CloudName;
 
 /// Longest wait for an answer.
@@ -80,12 +80,28 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, CloudError> {
         let body = serde_json::to_vec(body).map_err(|error| failure(words, CallError::Unreadable(error)))?;
-        with_retries(ATTEMPTS_MAX, async || {
-            let answer = self.send(service, operation, &body).await.map_err(|error| failure(words, error))?;
-            let answer = if answer.is_empty() { b"{}".as_slice() } else { &answer };
-            serde_json::from_slice(answer).map_err(|error| failure(words, CallError::Unreadable(error)))
-        })
-        .await
+        let mut attempt = 1;
+        loop {
+            match self.answer(service, operation, words, &body).await {
+                Err(error) if attempt < ATTEMPTS_MAX && is_worth_another(&error) => {
+                    pause_after(attempt, error.retry).await;
+                }
+                answer => return answer,
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        operation: &str,
+        words: &str,
+        body: &[u8],
+    ) -> Result<T, CloudError> {
+        let answer = self.send(service, operation, body).await.map_err(|error| failure(words, error))?;
+        let answer = if answer.is_empty() { b"{}".as_slice() } else { &answer };
+        serde_json::from_slice(answer).map_err(|error| failure(words, CallError::Unreadable(error)))
     }
 
     async fn send(&self, service: Service, operation: &str, body: &[u8]) -> Result<Vec<u8>, CallError> {
@@ -148,4 +164,9 @@ impl Client {
         *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
         Ok(found)
     }
+}
+
+/// A conflict ends with whoever causes it, which takes longer than a few attempts.
+fn is_worth_another(error: &CloudError) -> bool {
+    error.retry != Retry::Never && error.kind != CloudErrorKind::Conflict
 }
