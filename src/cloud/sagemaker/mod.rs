@@ -75,7 +75,13 @@ impl SagemakerCloud {
 
     fn nothing(&self, endpoint: &EndpointName) -> ObservedEndpoint {
         let url = self.client.places().invocations(endpoint.as_str());
-        ObservedEndpoint { url, deleting: false, fleet: Fleet::empty(SystemClock.now()), unmanaged: None, settings: None }
+        ObservedEndpoint {
+            url,
+            deleting: false,
+            fleet: Fleet::empty(SystemClock.now()),
+            unmanaged: None,
+            settings: None,
+        }
     }
 
     fn observed(&self, endpoint: &EndpointName, found: &Endpoint, memory: &Memory) -> ObservedEndpoint {

@@ -42,11 +42,6 @@ impl Alarm {
         }
     }
 
-    pub fn calm(&mut self, now: Millis) {
-        "OK".clone_into(&mut self.state);
-        self.since = now;
-    }
-
     fn told(&self, name: &str) -> Value {
         let mut told = json!({
             "AlarmName": name,
