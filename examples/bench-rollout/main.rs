@@ -91,7 +91,8 @@ async fn roll_all(arguments: &Arguments, folder: &Path, cloud: &LocalCloud) -> R
     println!("{:<28} {:>9} {:>9} {:>11}", "policy", "bound", "measured", "efficiency");
     let mut number = 0;
     let first = mint(&engine, &endpoint, number, &spec(arguments, &model, number)?).await?;
-    roll(&engine, &endpoint, first, &serde_json::from_value(serde_json::json!({ "min_ready": "0s" }))?).await?;
+    roll(&engine, &endpoint, first, &serde_json::from_value(serde_json::json!({ "min_ready": "0s" }))?)
+        .await?;
     for course in courses() {
         number += 1;
         let version = mint(&engine, &endpoint, number, &spec(arguments, &model, number)?).await?;

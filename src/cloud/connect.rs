@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::eas::EasSettings;
-use super::friendli::FriendliSettings;
+use super::friendli::{FriendliCloud, FriendliSettings};
 use super::local::{LocalCloud, LocalSettings};
-use super::sagemaker::SagemakerSettings;
+use super::sagemaker::{SagemakerCloud, SagemakerSettings};
 use super::vertex_ai::{VertexAiCloud, VertexAiSettings};
 use super::{Cloud, CloudError, CloudErrorKind, Notes};
 use crate::spec::CloudName;
@@ -36,9 +36,10 @@ pub async fn connect(
 ) -> Result<Arc<dyn Cloud>, CloudError> {
     match cloud {
         CloudName::Local => Ok(Arc::new(LocalCloud::connect(settings.local.clone())?)),
+        CloudName::Sagemaker => Ok(Arc::new(SagemakerCloud::connect(&settings.sagemaker, notes).await?)),
         CloudName::VertexAi => Ok(Arc::new(VertexAiCloud::connect(settings.vertex_ai.clone(), notes)?)),
-        CloudName::Sagemaker | CloudName::Eas | CloudName::Friendli => {
-            let _ = notes;
+        CloudName::Friendli => Ok(Arc::new(FriendliCloud::connect(settings.friendli.clone(), notes)?)),
+        CloudName::Eas => {
             Err(CloudError::new(cloud, "connect", CloudErrorKind::Invalid)
                 .with_message("it is not built in yet"))
         }
