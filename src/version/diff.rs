@@ -107,9 +107,6 @@ mod tests {
         let pins = Pins::default();
         let changes: Vec<String> =
             diff((&before, &pins), (&after, &pins)).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            changes,
-            ["env.A: removed", "env.B: set", "scaling.min_replicas: 2 → 3"]
-        );
+        assert_eq!(changes, ["env.A: removed", "env.B: set", "scaling.min_replicas: 2 → 3"]);
     }
 }
