@@ -15,7 +15,10 @@ use sluice::terraform::wire;
 
 use crate::client::Plugin;
 
-crate::tests!(an_ephemeral_resource_is_opened_renewed_and_closed, an_ephemeral_resource_that_fails_says_why);
+crate::tests!(
+    an_ephemeral_resource_is_opened_renewed_and_closed,
+    an_ephemeral_resource_that_fails_says_why,
+);
 
 /// Something lent for a while.
 #[derive(Deserialize, JsonSchema)]
