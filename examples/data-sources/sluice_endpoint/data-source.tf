@@ -1,15 +1,15 @@
+# An endpoint that another configuration manages.
 data "sluice_endpoint" "chat" {
   name = "chat"
 }
 
-# Fails the plan of whoever depends on an endpoint that does not serve.
 check "chat_serves" {
   assert {
     condition     = data.sluice_endpoint.chat.status == "serving"
-    error_message = "chat is ${data.sluice_endpoint.chat.status}"
+    error_message = "The endpoint is ${data.sluice_endpoint.chat.status}."
   }
 }
 
-output "chat_url" {
+output "url" {
   value = data.sluice_endpoint.chat.url
 }

@@ -1,13 +1,8 @@
-# The version that serves.
+# The version that serves; with `number`, any other one.
 data "sluice_endpoint_version" "live" {
   endpoint = "chat"
 }
 
-data "sluice_endpoint_version" "third" {
-  endpoint = "chat"
-  number   = 3
-}
-
-output "live_model" {
+output "model" {
   value = data.sluice_endpoint_version.live.model.source
 }

@@ -1,7 +1,8 @@
+# How the rollouts of an endpoint ended.
 data "sluice_rollouts" "chat" {
   endpoint = "chat"
 }
 
-output "rolled_back" {
-  value = [for rollout in data.sluice_rollouts.chat.rollouts : rollout.reason if rollout.status == "rolled_back"]
+output "statuses" {
+  value = data.sluice_rollouts.chat.rollouts[*].status
 }

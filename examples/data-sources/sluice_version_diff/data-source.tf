@@ -1,9 +1,10 @@
-data "sluice_version_diff" "last" {
+# What version 1 changed.
+data "sluice_version_diff" "latest" {
   endpoint = "chat"
-  from     = 3
-  to       = 4
+  from     = 0
+  to       = 1
 }
 
-output "changed_settings" {
-  value = data.sluice_version_diff.last.changes[*].path
+output "settings" {
+  value = data.sluice_version_diff.latest.changes[*].path
 }

@@ -1,14 +1,13 @@
+# A token that opens the endpoint for as long as the apply needs it. It is in no state and no plan.
 ephemeral "sluice_endpoint_token" "chat" {
   endpoint  = "chat"
-  valid_for = "24h"
+  valid_for = "10m"
 }
 
-# A nightly job that calls the endpoint. The token reaches its process, and no state and no plan.
-resource "sluice_endpoint_version" "digest" {
-  endpoint           = "digest"
-  model              = { source = "models/digest.bin" }
-  container          = { command = ["digest-server", "--port", "$(PORT)"] }
-  scaling            = { min_replicas = 1 }
-  secret_env         = { CHAT_TOKEN = ephemeral.sluice_endpoint_token.chat.token }
-  secret_env_version = "2026-01-31"
+# Provider blocks and write-only arguments take it as well.
+check "the_endpoint_gives_out_tokens" {
+  assert {
+    condition     = timecmp(ephemeral.sluice_endpoint_token.chat.expires_at, plantimestamp()) > 0
+    error_message = "The token has ended already."
+  }
 }
