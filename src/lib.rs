@@ -8,7 +8,7 @@
 //!     → cloud (calls) → fleet (what is) → terraform state
 //! ```
 //!
-//! `spec`, `version`, `fleet` and `rollout` are pure: no async, no clock, no IO.
+//! `spec`, `version`, `fleet`, `rollout` and `report` are pure: no async, no clock, no IO.
 
 pub mod agent;
 pub mod cli;
@@ -17,7 +17,9 @@ pub mod cloud;
 pub mod engine;
 pub mod fleet;
 pub mod ledger;
+pub mod report;
 pub mod rollout;
 pub mod spec;
 pub mod terraform;
 pub mod version;
+pub mod web;

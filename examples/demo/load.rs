@@ -89,7 +89,7 @@ impl Report {
 /// Asks an endpoint so many times, and counts answers by model and version: `plain v0`. Other answers count as what
 /// they are.
 pub async fn ask(url: &str, times: u32) -> Result<BTreeMap<String, u32>, Failure> {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build();
+    let client = sluice::web::local_client().timeout(Duration::from_secs(10)).build();
     let client = client.map_err(broken("make a client"))?;
     let mut answers = BTreeMap::new();
     for _ in 0..times {

@@ -76,7 +76,7 @@ impl Client {
         max_tokens: u32,
     ) -> reqwest::Result<Self> {
         // A proxy of the environment must not stand between the load and what it measures.
-        let http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(connections).build()?;
+        let http = sluice::web::local_client().pool_max_idle_per_host(connections).build()?;
         let body = |stream: bool| {
             Bytes::from(
                 json!({ "prompt": prompt, "max_tokens": max_tokens, "temperature": 0.8, "stream": stream })

@@ -26,8 +26,10 @@ use super::inspect::Devices;
 use super::locations::{LocationError, Locations};
 use super::logbook::Logbook;
 use super::process::{self, Launch};
+use super::secrets::SecretFiles;
 use super::store::{Store, StoreError};
 use super::supervisor::{Ending, Supervisor, Surroundings};
+use super::token::TokenKeys;
 use crate::clock::{Clock, SystemClock};
 
 /// An agent that is just ending keeps the lock for a moment.
@@ -36,6 +38,8 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// For the gateway to end when it is told to, before it is killed.
 const GATEWAY_GRACE: Duration = Duration::from_secs(5);
+/// Longest wait for the gateway's counters: less than a scraper waits.
+const METRICS_DEADLINE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// Shortest token that protects a TCP port.
 const TOKEN_LENGTH_MIN: usize = 16;
@@ -188,6 +192,9 @@ async fn build(
     let artifacts_turn = Arc::new(Semaphore::new(1));
     let devices = Devices::detect(options.device_type.clone(), options.device_slots);
     let activity = Arc::new(Activity::default());
+    let secrets = SecretFiles::new(&locations.data_dir);
+    let tokens = TokenKeys::open(&locations.file("tokens.key"))
+        .map_err(|source| AgentError::System { operation: "use the key of tokens", source })?;
     let world = Surroundings {
         store: store.clone(),
         desired,
@@ -195,6 +202,8 @@ async fn build(
         artifacts: artifacts.clone(),
         artifacts_turn: artifacts_turn.clone(),
         data_dir: locations.data_dir.clone(),
+        secrets: secrets.clone(),
+        tokens: tokens.clone(),
         devices: devices.clone(),
         epoch: now.max(last_epoch.saturating_add(1)),
         clock: clock.clone(),
@@ -202,14 +211,18 @@ async fn build(
         activity: activity.clone(),
         exit_when_idle: options.exit_when_idle,
     };
+    let gateway = GatewayClient::new(locations.gateway_socket(), METRICS_DEADLINE);
     let context = move |supervision| api::Context {
         supervision,
         store,
         artifacts,
         artifacts_turn,
+        secrets,
+        tokens,
         devices,
         clock,
         activity,
+        gateway,
     };
     Ok((world, Box::new(context)))
 }

@@ -37,6 +37,12 @@ pub struct EndpointRecord {
     pub fence: u64,
     /// It is being deleted.
     pub deleting: bool,
+    /// Only requests with a token are answered.
+    #[serde(default)]
+    pub token_required: bool,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A registered version.

@@ -29,8 +29,10 @@ mod process;
 mod refusal;
 mod replica;
 mod routes;
+mod secrets;
 mod slots;
 mod store;
 mod supervisor;
+pub mod token;
 
 pub use self::daemon::{AgentError, AgentOptions, Session, run};

@@ -19,7 +19,7 @@ use super::replica::ProcessIdentity;
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Launch {
     /// Absolute path of the program.
     pub program: PathBuf,
@@ -27,6 +27,19 @@ pub struct Launch {
     pub arguments: Vec<String>,
     /// Its whole environment.
     pub environment: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Variables may be secret.
+        write!(
+            formatter,
+            "Launch({} {:?}, {} variables)",
+            self.program.display(),
+            self.arguments,
+            self.environment.len()
+        )
+    }
 }
 
 /// Starts a process in a process group of its own, with nothing of the agent but the log file.

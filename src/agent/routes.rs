@@ -4,21 +4,22 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::desired::{Desired, Endpoint};
 use super::gateway::table::{EndpointRoutes, RoutedReplica, RoutingTable};
+use super::token::TokenKeys;
 
 /// The whole table: every endpoint that should have an address, with the replicas that may get requests.
 ///
 /// An endpoint that is being deleted keeps its address until its last replica is gone.
-pub fn table(desired: &Desired, epoch: u64, generation: u64) -> RoutingTable {
+pub fn table(desired: &Desired, tokens: &TokenKeys, epoch: u64, generation: u64) -> RoutingTable {
     let endpoints = desired
         .endpoints
         .iter()
         .filter(|(_, endpoint)| !endpoint.record.deleting || !endpoint.replicas.is_empty())
-        .map(|(name, endpoint)| (name.to_string(), routes(endpoint)))
+        .map(|(name, endpoint)| (name.to_string(), routes(name.as_str(), endpoint, tokens)))
         .collect();
     RoutingTable { epoch, generation, endpoints }
 }
 
-fn routes(endpoint: &Endpoint) -> EndpointRoutes {
+fn routes(name: &str, endpoint: &Endpoint, tokens: &TokenKeys) -> EndpointRoutes {
     let replicas = endpoint
         .replicas
         .values()
@@ -37,6 +38,7 @@ fn routes(endpoint: &Endpoint) -> EndpointRoutes {
         weights: weights
             .map(|weights| weights.iter().map(|(version, weight)| (version.0, *weight)).collect()),
         replicas,
+        token_key: endpoint.record.token_required.then(|| tokens.of(name)),
     }
 }
 
@@ -50,6 +52,10 @@ mod tests {
     use crate::agent::desired::EndpointRecord;
     use crate::agent::replica::{Checks, Phase, Replica, STOP_AT_ONCE};
     use crate::spec::{ReplicaId, VersionNumber};
+
+    fn table(desired: &Desired, epoch: u64, generation: u64) -> RoutingTable {
+        super::table(desired, &TokenKeys::of_bytes([7; 32]), epoch, generation)
+    }
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 

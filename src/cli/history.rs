@@ -3,13 +3,14 @@
 use clap::Args;
 use serde::Serialize;
 
+use super::paint::{Paint, Tone};
 use super::place::Place;
-use super::table::Table;
+use super::table::{Cell, Table};
 use super::{CliError, block_on, failed, to_json};
 use crate::ledger::Ledger;
 use crate::rollout::{Phase, Record};
 use crate::spec::{CloudName, EndpointName, VersionNumber};
-use crate::version::{Change, VersionRecord, diff};
+use crate::version::{VersionRecord, diff, short};
 
 /// Whose versions to list.
 #[derive(Debug, Args)]
@@ -49,7 +50,7 @@ struct Line {
 }
 
 /// Lists the versions of an endpoint, newest first.
-pub fn history(arguments: &HistoryArguments) -> Result<String, CliError> {
+pub fn history(arguments: &HistoryArguments, paint: Paint) -> Result<String, CliError> {
     let lines = block_on(read_history(arguments))??;
     if arguments.json {
         return to_json(&lines);
@@ -58,25 +59,30 @@ pub fn history(arguments: &HistoryArguments) -> Result<String, CliError> {
     for line in &lines {
         let version = &line.version;
         let changes: Vec<String> = version.changes.iter().map(|change| change.path.clone()).collect();
+        let tone = match line.state {
+            Some("live") => Tone::Good,
+            Some(_) => Tone::Busy,
+            None => Tone::Plain,
+        };
         table.row([
-            version.number.to_string(),
-            line.state.unwrap_or_default().to_owned(),
-            version.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-            version.created_by.clone(),
-            version.comment.clone().unwrap_or_default(),
-            changes.join(", "),
+            Cell::new(version.number.to_string(), tone),
+            Cell::new(line.state.unwrap_or_default(), tone),
+            Cell::new(version.created_at.strftime("%Y-%m-%d %H:%M:%SZ").to_string(), Tone::Faint),
+            Cell::new(&version.created_by, Tone::Faint),
+            version.comment.clone().unwrap_or_default().into(),
+            changes.join(", ").into(),
         ]);
     }
-    Ok(table.to_string())
+    Ok(table.show(paint, ""))
 }
 
 /// Shows what differs between two versions.
-pub fn compare(arguments: &DiffArguments) -> Result<String, CliError> {
+pub fn compare(arguments: &DiffArguments, paint: Paint) -> Result<String, CliError> {
     let DiffArguments { endpoint, before, after, .. } = arguments;
     let ledger = arguments.place.ledger()?;
     let changes = block_on(async {
-        let before = find(&ledger, endpoint, *before).await?;
-        let after = find(&ledger, endpoint, *after).await?;
+        let before = find(&ledger, arguments.place.cloud, endpoint, *before).await?;
+        let after = find(&ledger, arguments.place.cloud, endpoint, *after).await?;
         Ok::<_, CliError>(diff((&before.spec, &before.pins), (&after.spec, &after.pins)))
     })??;
     if arguments.json {
@@ -85,22 +91,34 @@ pub fn compare(arguments: &DiffArguments) -> Result<String, CliError> {
     if changes.is_empty() {
         return Ok(format!("{before} and {after} of {endpoint} are the same"));
     }
-    Ok(changes.iter().map(Change::to_string).collect::<Vec<_>>().join("\n"))
+    let (before, after) = (before.to_string(), after.to_string());
+    let mut table = Table::new(["SETTING", &before, &after]);
+    for change in &changes {
+        let [before, after] = [&change.before, &change.after].map(|side| side.as_ref().map(short));
+        table.row([
+            change.path.as_str().into(),
+            Cell::new(before.unwrap_or_else(|| "–".to_owned()), Tone::Bad),
+            Cell::new(after.unwrap_or_else(|| "–".to_owned()), Tone::Good),
+        ]);
+    }
+    Ok(table.show(paint, ""))
 }
 
 async fn read_history(arguments: &HistoryArguments) -> Result<Vec<Line>, CliError> {
     let ledger = arguments.place.ledger()?;
     let endpoint = &arguments.endpoint;
-    let numbers = ledger.version_numbers(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let numbers =
+        ledger.version_numbers(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     if numbers.is_empty() {
         let message = format!("endpoint `{endpoint}` has no versions in the ledger at {}", ledger.url());
         return Err(CliError::Input(message));
     }
-    let rollout = ledger.current_rollout(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let rollout =
+        ledger.current_rollout(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     let record = rollout.map(|(_, entry)| entry.record);
     let mut lines = Vec::new();
     for number in numbers.into_iter().rev() {
-        let version = find(&ledger, endpoint, number).await?;
+        let version = find(&ledger, arguments.place.cloud, endpoint, number).await?;
         lines.push(Line { version, state: state_of(record.as_ref(), number) });
     }
     Ok(lines)
@@ -108,10 +126,11 @@ async fn read_history(arguments: &HistoryArguments) -> Result<Vec<Line>, CliErro
 
 async fn find(
     ledger: &Ledger,
+    cloud: CloudName,
     endpoint: &EndpointName,
     number: VersionNumber,
 ) -> Result<VersionRecord, CliError> {
-    let found = ledger.version(CloudName::Local, endpoint, number).await.map_err(|error| failed(&error))?;
+    let found = ledger.version(cloud, endpoint, number).await.map_err(|error| failed(&error))?;
     found.ok_or_else(|| CliError::Input(format!("endpoint `{endpoint}` has no {number} in the ledger")))
 }
 

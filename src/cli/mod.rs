@@ -5,9 +5,13 @@ mod command;
 mod error;
 pub mod gateway;
 mod history;
+mod paint;
 mod place;
 mod preview;
+mod report;
+mod rollback;
 mod rollout;
+mod screen;
 mod status;
 mod table;
 mod verify;
@@ -26,6 +30,9 @@ pub use error::CliError;
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, about, disable_help_subcommand = true)]
 struct Arguments {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    color: paint::Color,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,14 +56,22 @@ enum Command {
     Diff(history::DiffArguments),
     /// Every step of a rollout with its time and price, before it runs
     Preview(preview::PreviewArguments),
+    /// What a Terraform plan means for endpoints, as Markdown for a pull request
+    Report(report::ReportArguments),
     /// Follow the newest rollout of an endpoint until it ends
     Watch(watch::WatchArguments),
     /// Stop starting and stopping replicas until told to go on
     Pause(command::CommandArguments),
     /// Go on after a pause
     Resume(command::CommandArguments),
+    /// Let the rest of the version follow its canary, without waiting any longer
+    Promote(command::CommandArguments),
+    /// Change the batches that are still to come in the rollout that is under way
+    Adjust(command::AdjustArguments),
     /// Give up the rollout that is under way and go back to the prior version
     Abort(command::CommandArguments),
+    /// Bring back the settings of an earlier version, under a new number
+    Rollback(rollback::RollbackArguments),
     /// Check the journal of a rollout: the chain, every decision, every limit
     Verify(verify::VerifyArguments),
 }
@@ -94,18 +109,23 @@ fn to_json(value: &impl serde::Serialize) -> Result<String, CliError> {
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    let paint = paint::Paint::new(arguments.color);
     let answer = match arguments.command {
         Command::Agent(command) => agent::run(command),
         Command::Gateway(command) => gateway::run(command),
         Command::Rollout(command) => rollout::run(&command),
-        Command::Status(arguments) => status::run(&arguments),
-        Command::History(arguments) => history::history(&arguments),
-        Command::Diff(arguments) => history::compare(&arguments),
+        Command::Status(arguments) => status::run(&arguments, paint),
+        Command::History(arguments) => history::history(&arguments, paint),
+        Command::Diff(arguments) => history::compare(&arguments, paint),
         Command::Preview(arguments) => preview::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Pause(arguments) => command::run(&arguments, Word::Pause),
         Command::Resume(arguments) => command::run(&arguments, Word::Resume),
+        Command::Promote(arguments) => command::run(&arguments, Word::Promote),
+        Command::Adjust(arguments) => command::adjust(&arguments),
         Command::Abort(arguments) => command::run(&arguments, Word::Abort),
+        Command::Rollback(arguments) => rollback::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
     };
     match answer {

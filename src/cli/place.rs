@@ -6,13 +6,18 @@ use clap::Args;
 
 use super::CliError;
 use crate::agent::locations::Locations;
-use crate::cloud::Chain;
 use crate::cloud::local::{LocalCloud, LocalSettings};
+use crate::cloud::{Chain, CloudSettings};
+use crate::engine::Engine;
 use crate::ledger::{Ledger, address};
+use crate::spec::CloudName;
 
 /// Where the cloud and the ledger are.
 #[derive(Debug, Clone, Args)]
 pub struct Place {
+    /// The cloud of the endpoint
+    #[arg(long, value_name = "NAME", env = "SLUICE_CLOUD", default_value_t = CloudName::Local)]
+    pub cloud: CloudName,
     /// The local cloud's folder [default: that of the agent]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -23,16 +28,24 @@ pub struct Place {
 
 impl Place {
     /// The local cloud, where it runs; never started from here.
-    pub fn cloud(&self) -> Result<LocalCloud, CliError> {
+    pub fn local_cloud(&self) -> Result<LocalCloud, CliError> {
         let settings = LocalSettings { data_dir: self.data_dir.clone(), ..LocalSettings::default() };
         LocalCloud::connect(settings).map_err(|error| CliError::Failed(error.chain()))
     }
 
-    /// The ledger.
+    /// The engine on the cloud, which is reached as its own tools reach it; no agent is started from here.
+    pub async fn engine(&self) -> Result<Engine, CliError> {
+        let local = LocalSettings { data_dir: self.data_dir.clone(), ..LocalSettings::default() };
+        let settings = CloudSettings { local, ..CloudSettings::default() };
+        let connected = Engine::connect(self.cloud, &settings, self.ledger()?).await;
+        connected.map_err(|error| CliError::Failed(error.chain()))
+    }
+
+    /// The ledger. A command never begins one: what it is about was recorded by an apply.
     pub fn ledger(&self) -> Result<Ledger, CliError> {
         let locations = Locations::new(self.data_dir.clone(), None)
             .map_err(|error| CliError::Failed(Chain(&error).to_string()))?;
-        Ledger::open(&address(self.ledger.clone(), &locations.data_dir))
+        Ledger::open_existing(&address(self.ledger.clone(), &locations.data_dir))
             .map_err(|error| CliError::Failed(Chain(&error).to_string()))
     }
 }

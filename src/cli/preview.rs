@@ -46,7 +46,8 @@ pub fn run(arguments: &PreviewArguments) -> Result<String, CliError> {
 async fn play(arguments: &PreviewArguments) -> Result<Preview, CliError> {
     let ledger = arguments.place.ledger()?;
     let endpoint = &arguments.endpoint;
-    let current = ledger.current_rollout(CloudName::Local, endpoint).await.map_err(|error| failed(&error))?;
+    let current =
+        ledger.current_rollout(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     let record = current.map(|(_, entry)| entry.record);
     let live = record.as_ref().and_then(|record| match record.phase {
         Phase::Succeeded => Some(record.to.version),
@@ -56,9 +57,9 @@ async fn play(arguments: &PreviewArguments) -> Result<Preview, CliError> {
         Some(name) => named_policy(&ledger, name).await?,
         None => record.map(|record| record.policy).unwrap_or_default(),
     };
-    let (to, devices) = side(&ledger, endpoint, arguments.to).await?;
+    let (to, devices) = side(&ledger, arguments.place.cloud, endpoint, arguments.to).await?;
     let from = match arguments.from.or(live) {
-        Some(from) => Some(side(&ledger, endpoint, from).await?.0),
+        Some(from) => Some(side(&ledger, arguments.place.cloud, endpoint, from).await?.0),
         None => None,
     };
     let expected = Expected {
@@ -75,10 +76,11 @@ async fn named_policy(ledger: &Ledger, name: &PolicyName) -> Result<DeploymentPo
 
 async fn side(
     ledger: &Ledger,
+    cloud: CloudName,
     endpoint: &EndpointName,
     number: VersionNumber,
 ) -> Result<(Side, u32), CliError> {
-    let found = ledger.version(CloudName::Local, endpoint, number).await.map_err(|error| failed(&error))?;
+    let found = ledger.version(cloud, endpoint, number).await.map_err(|error| failed(&error))?;
     let version = found
         .ok_or_else(|| CliError::Input(format!("endpoint `{endpoint}` has no {number} in the ledger")))?;
     let side = Side { version: number, replicas: version.spec.replicas() };

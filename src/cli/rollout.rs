@@ -141,6 +141,7 @@ fn decide(input: &str) -> Result<String, CliError> {
         endpoint: &endpoint,
         fleet: &fleet,
         record: &record,
+        readings: &[],
         now,
         accounting: input.accounting,
     })

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::place::Place;
 use super::{CliError, block_on, failed, to_json};
 use crate::engine::{Verdict, verify};
-use crate::spec::{CloudName, EndpointName, RolloutRevision};
+use crate::spec::{EndpointName, RolloutRevision};
 
 /// Which journal to check.
 #[derive(Debug, Args)]
@@ -53,8 +53,8 @@ async fn check(arguments: &VerifyArguments) -> Result<(RolloutRevision, Verdict)
     let ledger = arguments.place.ledger()?;
     let endpoint = &arguments.endpoint;
     let found = match arguments.rollout {
-        Some(revision) => ledger.rollout(CloudName::Local, endpoint, revision).await,
-        None => ledger.current_rollout(CloudName::Local, endpoint).await,
+        Some(revision) => ledger.rollout(arguments.place.cloud, endpoint, revision).await,
+        None => ledger.current_rollout(arguments.place.cloud, endpoint).await,
     };
     let Some((journal, _)) = found.map_err(|error| failed(&error))? else {
         return Err(CliError::Input(format!("the ledger at {} has no such rollout", ledger.url())));

@@ -6,20 +6,34 @@
 //!
 //! Clouds come in shapes ([`Drive`]): some let the engine drive every replica, others pace a rollout themselves.
 
+mod access;
+mod connect;
+mod delegated;
+pub mod eas;
 mod error;
+pub mod friendli;
 pub mod local;
+mod notes;
+pub mod sagemaker;
+pub mod transport;
+pub mod vertex_ai;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use access::AccessToken;
+pub use connect::{CloudSettings, connect};
+pub use delegated::{DelegatedCloud, Look, Update};
 pub use error::{Chain, CloudError, CloudErrorKind, Retry};
+pub use notes::Notes;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Figures, Fleet, GateAnswer};
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
-    VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Gate, PinnedVersion, Pins, Problem,
+    ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// One cloud. Every call has a deadline of its own and is safe to repeat.
@@ -31,8 +45,26 @@ pub trait Cloud: Debug + Send + Sync {
     /// What of a version this cloud cannot express. Pure; asked at plan time.
     fn check_version(&self, spec: &VersionSpec) -> Vec<Problem>;
 
-    /// What of a policy this cloud cannot express. Pure; asked at plan time.
-    fn check_policy(&self, policy: &DeploymentPolicy) -> Vec<Problem>;
+    /// What of a policy this cloud cannot express for this version. Pure; asked at plan time.
+    fn check_policy(&self, policy: &DeploymentPolicy, spec: &VersionSpec) -> Vec<Problem>;
+
+    /// What of an endpoint's settings this cloud cannot express. Pure; asked at plan time.
+    fn check_endpoint(&self, endpoint: &EndpointSpec) -> Vec<Problem> {
+        let _ = endpoint;
+        Vec::new()
+    }
+
+    /// What stands in the way of a rollout as the cloud is now: alarms that do not exist, an update under way. Asked
+    /// at plan time; changes nothing. Paths are those of the policy.
+    async fn check_rollout(
+        &self,
+        endpoint: &EndpointName,
+        version: &PinnedVersion,
+        policy: &DeploymentPolicy,
+    ) -> Result<Vec<Problem>, CloudError> {
+        let _ = (endpoint, version, policy);
+        Ok(Vec::new())
+    }
 
     /// Resolves what could change under a version (paths, tags) to what it is now. Changes nothing. Problems are the
     /// user's to repair; an error means that the cloud could not be asked.
@@ -52,6 +84,13 @@ pub trait Cloud: Debug + Send + Sync {
         version: VersionNumber,
     ) -> Result<(), CloudError>;
 
+    /// Whether so many replicas of a version could be placed at all, if nothing else ran. Asked before something that
+    /// serves is stopped for them. Changes nothing; a cloud that cannot tell says yes.
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        let _ = (version, replicas);
+        Ok(())
+    }
+
     /// Removes what `publish_version` made. Refused while it serves; unknown versions are fine.
     async fn retire_version(&self, endpoint: &EndpointName, version: VersionNumber)
     -> Result<(), CloudError>;
@@ -65,8 +104,64 @@ pub trait Cloud: Debug + Send + Sync {
     /// What runs and serves; nothing if there is no such endpoint.
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError>;
 
+    /// Whether versions may have secret environment variables. Asked at plan time.
+    fn takes_secrets(&self) -> bool {
+        false
+    }
+
+    /// Keeps the values of secret environment variables for the versions of an endpoint that name this trigger. Comes
+    /// when such a version is minted, perhaps before there is an endpoint. As it is: refuses.
+    async fn keep_secrets(
+        &self,
+        endpoint: &EndpointName,
+        trigger: &str,
+        secrets: &Secrets,
+    ) -> Result<(), CloudError> {
+        let _ = (trigger, secrets);
+        Err(CloudError::new(self.name(), format!("keep secrets of `{endpoint}`"), CloudErrorKind::Invalid)
+            .with_message("this cloud takes no secret environment variables"))
+    }
+
+    /// Forgets all secrets of an endpoint. Comes when nothing will mint or start its versions any more.
+    async fn forget_secrets(&self, endpoint: &EndpointName) -> Result<(), CloudError> {
+        let _ = endpoint;
+        Ok(())
+    }
+
+    /// A token that opens an endpoint for a while. As it is: refuses.
+    async fn issue_token(&self, endpoint: &EndpointName, life: TimeSpan) -> Result<AccessToken, CloudError> {
+        let _ = life;
+        Err(CloudError::new(self.name(), format!("issue a token for `{endpoint}`"), CloudErrorKind::Invalid)
+            .with_message("this cloud has no tokens of its own"))
+    }
+
+    /// Turns what serves at an endpoint, and is no version of ours, into the version of this number: its settings as
+    /// far as the cloud tells them. Notes what it needs to know the version again. Nothing if all that serves is ours.
+    async fn adopt(
+        &self,
+        endpoint: &EndpointName,
+        number: VersionNumber,
+    ) -> Result<Option<PinnedVersion>, CloudError> {
+        let _ = (endpoint, number);
+        Ok(None)
+    }
+
+    /// What the cloud's own gateway has counted of each version's requests.
+    async fn read_figures(&self, endpoint: &EndpointName) -> Result<Figures, CloudError> {
+        Err(cannot(self.name(), format!("read what was counted of endpoint `{endpoint}`")))
+    }
+
+    /// Asks a gate of a kind that only this cloud can answer. One that it cannot has been refused by `check_policy`.
+    async fn read_gate(&self, question: &GateQuestion<'_>) -> Result<GateAnswer, CloudError> {
+        let kind = question.gate.kind().unwrap_or("unknown");
+        Err(cannot(self.name(), format!("ask a `{kind}` gate of endpoint `{}`", question.endpoint)))
+    }
+
     /// How a rollout is carried out here.
     fn drive(&self) -> Drive<'_>;
+
+    /// Time between two looks while a rollout runs.
+    fn poll_interval(&self) -> Duration;
 }
 
 /// Who paces a rollout.
@@ -74,6 +169,8 @@ pub trait Cloud: Debug + Send + Sync {
 pub enum Drive<'a> {
     /// The engine starts and stops every replica.
     Fleet(&'a dyn FleetCloud),
+    /// The cloud replaces replicas by itself; the engine asks for that, supervises, and asks for the way back.
+    Delegated(&'a dyn DelegatedCloud),
 }
 
 /// A cloud that lets the engine drive every replica. Calls carry the fencing token of the rollout's lease.
@@ -106,6 +203,41 @@ pub trait FleetCloud: Debug + Send + Sync {
     ) -> Result<(), CloudError>;
 }
 
+/// What a gate is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct GateQuestion<'a> {
+    /// The gate.
+    pub gate: &'a Gate,
+    /// The endpoint.
+    pub endpoint: &'a EndpointName,
+    /// Its address.
+    pub url: &'a str,
+    /// The version that has to prove itself.
+    pub new: VersionNumber,
+    /// The version that serves beside it, if one does.
+    pub old: Option<VersionNumber>,
+}
+
+/// What is wrong with the gates of a policy on a cloud that can answer only these kinds.
+pub fn check_gates(cloud: CloudName, kinds: &[&str], policy: &DeploymentPolicy) -> Vec<Problem> {
+    let of_kind = policy.gates.iter().enumerate().filter_map(|(index, gate)| Some((index, gate.kind()?)));
+    let unknown = of_kind.filter(|(_, kind)| !kinds.contains(kind));
+    unknown
+        .map(|(index, kind)| {
+            let detail = format!(
+                "The {cloud} cloud cannot answer a gate of this kind. Use one of {}.",
+                kinds.join(", ")
+            );
+            let summary = format!("No `{kind}` gates on the {cloud} cloud");
+            Problem::at(kind, summary, detail).within("gates", index)
+        })
+        .collect()
+}
+
+fn cannot(cloud: CloudName, operation: String) -> CloudError {
+    CloudError::new(cloud, operation, CloudErrorKind::Invalid).with_message("it has no such thing")
+}
+
 /// The address of an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointAddress {
@@ -122,4 +254,8 @@ pub struct ObservedEndpoint {
     pub deleting: bool,
     /// What runs and serves.
     pub fleet: Fleet,
+    /// What serves besides and is no version of ours, in the cloud's own words.
+    pub unmanaged: Option<String>,
+    /// Its settings as they are, where the cloud tells them.
+    pub settings: Option<EndpointSpec>,
 }

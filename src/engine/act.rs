@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cloud::{CloudError, Drive, FleetCloud, Retry};
+use crate::cloud::{CloudError, FleetCloud, Retry};
 use crate::ledger::ActionResult;
 use crate::rollout::Action;
 use crate::spec::{Drain, EndpointName, ReplicaId, RolloutRevision, VersionNumber};
@@ -43,8 +43,12 @@ enum Call<'a> {
 impl Engine {
     /// Makes the calls, one after the other. Once it is told to stop, or refused, it makes no further one: any part of
     /// a decision is safe.
-    pub(super) async fn carry_out(&self, orders: &Orders<'_>, actions: &[Action]) -> Carried {
-        let Drive::Fleet(cloud) = self.cloud.drive();
+    pub(super) async fn carry_out(
+        &self,
+        cloud: &dyn FleetCloud,
+        orders: &Orders<'_>,
+        actions: &[Action],
+    ) -> Carried {
         let mut carried = Carried::default();
         for call in actions.iter().flat_map(|action| calls(orders, action)) {
             if orders.stop.is_cancelled() || carried.refused.is_some() {

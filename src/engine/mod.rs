@@ -5,11 +5,18 @@
 //! up by the next one. Out: a [`Report`] that says how it ended and what serves, after looking.
 
 mod act;
+mod adopt;
+mod bring_back;
 mod delete;
 mod error;
+mod gates;
 mod holder;
+mod notes;
 mod open;
+mod preflight;
+mod retire;
 mod run;
+mod supervise;
 mod verify;
 mod view;
 
@@ -18,13 +25,15 @@ use std::time::Duration;
 
 pub use error::EngineError;
 pub use holder::this_process;
+pub use notes::LedgerNotes;
 pub use run::{Report, Target};
 pub use verify::{Verdict, verify};
 pub use view::{EndpointView, RolloutView, Status};
 
-use crate::clock::Clock;
-use crate::cloud::Cloud;
+use crate::clock::{Clock, SystemClock};
+use crate::cloud::{Cloud, CloudError, CloudSettings, connect};
 use crate::ledger::{Holder, Ledger};
+use crate::spec::CloudName;
 
 /// How long a lease lasts unless it is renewed.
 const LEASE: Duration = Duration::from_secs(30);
@@ -44,4 +53,21 @@ pub struct Engine {
     pub holder: Holder,
     /// Time between two looks at the fleet.
     pub poll: Duration,
+}
+
+impl Engine {
+    /// An engine on this machine's clock for a cloud that is yet to be connected.
+    ///
+    /// # Errors
+    /// The settings lead nowhere.
+    pub async fn connect(
+        cloud: CloudName,
+        settings: &CloudSettings,
+        ledger: Ledger,
+    ) -> Result<Self, CloudError> {
+        let notes = Arc::new(LedgerNotes { ledger: ledger.clone(), cloud });
+        let cloud = connect(cloud, settings, notes).await?;
+        let poll = cloud.poll_interval();
+        Ok(Self { cloud, ledger, clock: Arc::new(SystemClock), holder: this_process(), poll })
+    }
 }

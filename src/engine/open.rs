@@ -10,9 +10,10 @@ use super::holder::is_dead;
 use super::run::Target;
 use super::view::live_version;
 use super::{Engine, EngineError, LEASE};
+use crate::cloud::Drive;
 use crate::fleet::Fleet;
 use crate::ledger::{Entry, EntryKind, Journal, Lease};
-use crate::rollout::{BatchProgress, Phase, Record, Side};
+use crate::rollout::{Phase, Record, Side};
 use crate::spec::{EndpointName, RolloutRevision, VersionNumber};
 
 /// Clocks of two machines differ by less than this, or one of them is wrong beyond use.
@@ -98,12 +99,13 @@ impl Engine {
 
     async fn open_new(&self, target: &Target, last: Option<&Entry>) -> Result<Opened, EngineError> {
         let endpoint = &target.endpoint;
-        let observed = self
-            .cloud
-            .observe(endpoint)
-            .await?
-            .ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })?;
-        let from = self.prior_side(target, last, &observed.fleet).await?;
+        let fleet = match (self.cloud.observe(endpoint).await?, self.cloud.drive()) {
+            (Some(observed), _) => observed.fleet,
+            // The first update creates the endpoint.
+            (None, Drive::Delegated(_)) => Fleet::empty(self.clock.now()),
+            (None, Drive::Fleet(_)) => return Err(EngineError::NoEndpoint { endpoint: endpoint.clone() }),
+        };
+        let from = self.prior_side(target, last, &fleet).await?;
         let to = Side { version: target.version.number, replicas: target.version.spec.replicas() };
         let revision = last.map_or(RolloutRevision(0), |entry| entry.record.revision).next();
         let now = self.clock.now();
@@ -112,7 +114,7 @@ impl Engine {
         if let Some(last) = last {
             record = record.after(&last.record, now);
         }
-        record.looked_at = record.looked_at.max(Some(observed.fleet.observed_at));
+        record.looked_at = record.looked_at.max(Some(fleet.observed_at));
         let fence = revision.0 * FENCES_PER_ROLLOUT;
         let mut journal = Journal::new(self.ledger.clone(), self.cloud.name(), endpoint.clone(), revision);
         journal.append(self.entry(EntryKind::Opened, record.clone(), fence, now)).await?;
@@ -158,11 +160,7 @@ impl Engine {
         let now = self.clock.now();
         let fence = entry.lease.fence + 1;
         let mut record = entry.record.resumed(now);
-        if record.policy.batch != target.policy.batch {
-            // Batches of another size are other batches.
-            record.batch = BatchProgress::default();
-        }
-        record.policy = target.policy.clone();
+        record.take_policy(target.policy.clone());
         record.policy_name.clone_from(&target.policy_name);
         if record.phase == Phase::Interrupted {
             record.phase = if record.is_rolling_back() { Phase::RollingBack } else { Phase::Starting };
@@ -194,6 +192,7 @@ impl Engine {
             record,
             seen: None,
             actions: Vec::new(),
+            orders: Vec::new(),
             reasons: Vec::new(),
             budget: None,
             results: Vec::new(),

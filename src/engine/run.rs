@@ -6,15 +6,16 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::act::{Orders, ask};
+use super::act::Orders;
+use super::gates::{Gates, Subject};
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
-use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
+use crate::cloud::{CloudError, CloudErrorKind, Drive, FleetCloud, ObservedEndpoint, Retry};
 use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
 use crate::rollout::{
-    Accounting, Command, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail,
-    obey, step,
+    Accounting, Command, Decision, FailureClass, Input, Phase, Record, VISIBILITY_MAX, fail, gates_due, obey,
+    step,
 };
 use crate::spec::{DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, PolicyName};
 
@@ -41,14 +42,16 @@ pub struct Report {
 }
 
 /// State of one run between two turns of the loop.
-struct Run<'a> {
-    engine: &'a Engine,
-    target: &'a Target,
-    opened: Opened,
-    results: Vec<ActionResult>,
+pub(super) struct Run<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) target: &'a Target,
+    pub(super) opened: Opened,
+    pub(super) results: Vec<ActionResult>,
     recorded_at: Instant,
     /// When the endpoint was last seen.
-    seen_at: Instant,
+    pub(super) seen_at: Instant,
+    /// What is asked beside the loop.
+    pub(super) gates: Gates,
 }
 
 impl Engine {
@@ -61,7 +64,7 @@ impl Engine {
     /// The rollout could not begin, or the cloud or the ledger failed for good. Nothing was left half-recorded.
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
         self.cloud.publish_version(&target.endpoint, &target.version).await?;
-        let opened = self.open(target, stop).await?;
+        let opened = Box::pin(self.open(target, stop)).await?;
         let mut run = Run {
             engine: self,
             target,
@@ -69,36 +72,20 @@ impl Engine {
             results: Vec::new(),
             recorded_at: Instant::now(),
             seen_at: Instant::now(),
+            gates: Gates::default(),
         };
         if let Err(error) = run.preflight().await {
             run.give_up(&error).await?;
             return Err(error);
         }
-        run.drive(stop).await
+        match self.cloud.drive() {
+            Drive::Fleet(cloud) => Box::pin(run.drive(cloud, stop)).await,
+            Drive::Delegated(cloud) => Box::pin(run.supervise(cloud, stop)).await,
+        }
     }
 }
 
 impl Run<'_> {
-    /// What lies ahead must be possible before anything is touched: the target, and the way back to the version that
-    /// serves. On the way back the target is not needed any more.
-    async fn preflight(&self) -> Result<(), EngineError> {
-        let record = &self.opened.record;
-        let ahead = Some(record.to).filter(|_| !record.is_rolling_back());
-        let back = record.from.filter(|_| record.policy.rollback.auto || record.is_rolling_back());
-        let Record { policy, .. } = record;
-        for Side { version: number, replicas } in [ahead, back].into_iter().flatten() {
-            Limits::resolve(replicas, policy.max_surge, policy.max_unavailable, policy.allow_downtime)?;
-            let endpoint = &self.target.endpoint;
-            let checked = ask(|| self.engine.cloud.check_startable(endpoint, number)).await;
-            checked.map_err(|source| match source.retry {
-                // The version was judged, not just out of reach.
-                Retry::Never => EngineError::NotStartable { endpoint: endpoint.clone(), number, source },
-                _ => source.into(),
-            })?;
-        }
-        Ok(())
-    }
-
     /// Ends a rollout that never began to act. One that may have acted stays open for another try.
     async fn give_up(&mut self, error: &EngineError) -> Result<(), EngineError> {
         if self.opened.record.phase != Phase::Planned {
@@ -116,7 +103,11 @@ impl Run<'_> {
         self.record(EntryKind::Ended, None).await
     }
 
-    async fn drive(mut self, stop: &CancellationToken) -> Result<Report, EngineError> {
+    async fn drive(
+        mut self,
+        cloud: &dyn FleetCloud,
+        stop: &CancellationToken,
+    ) -> Result<Report, EngineError> {
         let mut stop = stop.clone();
         loop {
             if stop.is_cancelled() {
@@ -139,14 +130,16 @@ impl Run<'_> {
             let decided_at = seen.now;
             let decision = self.decide(&seen)?;
             let wake_after = decision.wake_after;
-            let acted = self.follow(decision, seen, &stop).await?;
+            let acted = Box::pin(self.follow(cloud, decision, seen, &stop)).await?;
             // Calls take time: the last of them may show that much later.
             self.opened.record.date_orders(decided_at, self.engine.clock.now());
             if self.opened.record.phase.is_terminal() {
                 // Read back after the last entry: the report tells what is, not what was decided upon.
                 let observed = self.observe().await.unwrap_or(observed);
+                self.retire_old(&observed).await;
                 return Ok(self.report(observed));
             }
+            self.ask_gates(&observed.url);
             if !acted {
                 self.wait(wake_after, &stop).await;
             }
@@ -155,7 +148,7 @@ impl Run<'_> {
 
     /// On an interrupt the policy may want the prior version back before the apply returns. Says whether the rollout
     /// is on its way there; its deadline bounds how long that takes.
-    async fn goes_back_first(&mut self) -> Result<bool, EngineError> {
+    pub(super) async fn goes_back_first(&mut self) -> Result<bool, EngineError> {
         let record = &mut self.opened.record;
         if record.policy.on_interrupt != OnInterrupt::Rollback || record.from.is_none() {
             return Ok(false);
@@ -171,7 +164,7 @@ impl Run<'_> {
     }
 
     /// Does what people asked for since the last turn.
-    async fn obey_commands(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn obey_commands(&mut self) -> Result<(), EngineError> {
         if self.opened.record.phase.is_terminal() {
             return Ok(());
         }
@@ -234,7 +227,7 @@ impl Run<'_> {
     }
 
     /// Changes nothing and lets time pass.
-    async fn stay(&mut self, stop: &CancellationToken) -> Result<(), EngineError> {
+    pub(super) async fn stay(&mut self, stop: &CancellationToken) -> Result<(), EngineError> {
         self.renew_lease().await?;
         self.wait(None, stop).await;
         Ok(())
@@ -246,10 +239,12 @@ impl Run<'_> {
         observed.ok_or_else(|| EngineError::NoEndpoint { endpoint: endpoint.clone() })
     }
 
-    fn seen(&self, observed: &ObservedEndpoint) -> Seen {
+    fn seen(&mut self, observed: &ObservedEndpoint) -> Seen {
         Seen {
             fleet: observed.fleet.clone(),
+            update: None,
             record: self.opened.record.clone(),
+            readings: self.gates.take(self.opened.record.bakes_since()),
             now: self.engine.clock.now(),
         }
     }
@@ -259,21 +254,43 @@ impl Run<'_> {
             endpoint: &self.target.endpoint,
             fleet: &seen.fleet,
             record: &seen.record,
+            readings: &seen.readings,
             now: seen.now,
             accounting: Accounting::Devices,
         })?)
     }
 
+    /// Begins to ask the gates that are due; their answers come to a later turn.
+    pub(super) fn ask_gates(&mut self, url: &str) {
+        let record = &self.opened.record;
+        let Some(since) = record.bakes_since() else { return };
+        let subject = Subject {
+            endpoint: self.target.endpoint.clone(),
+            url: url.to_owned(),
+            new: record.to.version,
+            old: record.from.map(|side| side.version),
+            since,
+        };
+        for index in gates_due(record, self.engine.clock.now()) {
+            if let Some(gate) = record.policy.gates.get(index) {
+                self.gates.ask(self.engine, index, gate, &subject);
+            }
+        }
+    }
+
     /// Records a decision and carries it out. Says whether there was anything to carry out.
     async fn follow(
         &mut self,
+        cloud: &dyn FleetCloud,
         decision: Decision,
         seen: Seen,
         stop: &CancellationToken,
     ) -> Result<bool, EngineError> {
         let before = &self.opened.record;
         let news = !decision.actions.is_empty()
+            || !seen.readings.is_empty()
             || decision.record.phase != before.phase
+            || decision.record.canary != before.canary
             || decision.record.batch != before.batch;
         self.opened.record = decision.record.clone();
         if !news {
@@ -290,7 +307,7 @@ impl Run<'_> {
             drain: &self.opened.record.policy.drain,
             stop,
         };
-        let carried = self.engine.carry_out(&orders, &decision.actions).await;
+        let carried = self.engine.carry_out(cloud, &orders, &decision.actions).await;
         self.results.extend(carried.results);
         if let Some(refused) = carried.refused {
             self.refuse(refused).await?;
@@ -299,7 +316,7 @@ impl Run<'_> {
     }
 
     /// The cloud will not do what the rollout needs: turn back, unless somebody else has taken over.
-    async fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
+    pub(super) async fn refuse(&mut self, error: CloudError) -> Result<(), EngineError> {
         if error.kind == CloudErrorKind::Fenced {
             return Err(error.into());
         }
@@ -313,12 +330,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn interrupt(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn interrupt(&mut self) -> Result<(), EngineError> {
         self.opened.record.phase = Phase::Interrupted;
         self.record(EntryKind::Interrupted, None).await
     }
 
-    async fn renew_lease(&mut self) -> Result<(), EngineError> {
+    pub(super) async fn renew_lease(&mut self) -> Result<(), EngineError> {
         if self.recorded_at.elapsed() < LEASE_RENEWAL {
             return Ok(());
         }
@@ -345,26 +362,27 @@ impl Run<'_> {
         self.append(entry).await
     }
 
-    async fn append(&mut self, entry: Entry) -> Result<(), EngineError> {
+    pub(super) async fn append(&mut self, entry: Entry) -> Result<(), EngineError> {
         self.opened.journal.append(entry).await?;
         self.recorded_at = Instant::now();
         Ok(())
     }
 
-    async fn wait(&self, wake_after: Option<Duration>, stop: &CancellationToken) {
+    pub(super) async fn wait(&mut self, wake_after: Option<Duration>, stop: &CancellationToken) {
         let pause = wake_after.unwrap_or(self.engine.poll).min(self.engine.poll);
         tokio::select! {
             () = stop.cancelled() => {}
+            () = self.gates.answered() => {}
             () = tokio::time::sleep(pause.max(Duration::from_millis(10))) => {}
         }
     }
 
-    fn report(self, observed: ObservedEndpoint) -> Report {
+    pub(super) fn report(self, observed: ObservedEndpoint) -> Report {
         Report { record: self.opened.record, observed }
     }
 }
 
 /// A lease that nobody has to wait for.
-fn released(now: Timestamp) -> Timestamp {
+pub(super) fn released(now: Timestamp) -> Timestamp {
     now
 }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Pacing, UpdateReport};
 use crate::ledger::{Entry, EntryKind, Seen};
-use crate::rollout::{Accounting, Action, Budget, Input, step};
+use crate::rollout::{Accounting, Action, Budget, Input, Watch, step, supervise};
 use crate::spec::EndpointName;
 use crate::version::Digest;
 
@@ -71,10 +71,14 @@ fn chain(place: usize, entry: &Entry, before: Option<&(Entry, Digest)>) -> Vec<S
 }
 
 fn decision(endpoint: &EndpointName, entry: &Entry, seen: &Seen) -> Vec<String> {
+    if let Some((update, pacing)) = &seen.update {
+        return supervised(entry, seen, update, *pacing);
+    }
     let input = Input {
         endpoint,
         fleet: &seen.fleet,
         record: &seen.record,
+        readings: &seen.readings,
         now: seen.now,
         accounting: Accounting::Devices,
     };
@@ -94,6 +98,27 @@ fn decision(endpoint: &EndpointName, entry: &Entry, seen: &Seen) -> Vec<String> 
             findings.extend(limits(&seen.fleet, &again.budget, &entry.actions));
         }
         Err(error) => findings.push(format!("the decision cannot be made again: {error}")),
+    }
+    findings
+}
+
+/// A decision about a rollout that the cloud paces.
+fn supervised(entry: &Entry, seen: &Seen, update: &UpdateReport, pacing: Pacing) -> Vec<String> {
+    let watch = Watch {
+        record: &seen.record,
+        fleet: &seen.fleet,
+        update,
+        pacing,
+        readings: &seen.readings,
+        now: seen.now,
+    };
+    let again = supervise(&watch);
+    let mut findings = Vec::new();
+    if again.orders != entry.orders {
+        findings.push("made again from the same grounds, the decision has other orders".to_owned());
+    }
+    if again.record != entry.record {
+        findings.push("made again from the same grounds, the decision remembers other things".to_owned());
     }
     findings
 }

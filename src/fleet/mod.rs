@@ -3,11 +3,23 @@
 //! In: answers of a cloud. Out: [`Fleet`], read by the rollout core and by Terraform's state. Always a little old and
 //! maybe incomplete; it never says what should be. No async, no clock, no IO.
 
-use std::collections::BTreeMap;
+mod answer;
+mod figures;
+pub mod metric;
+mod reading;
+pub mod traffic;
+mod update;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use answer::GateAnswer;
+pub use figures::{Bucket, Figures, FirstByte, VersionFigures};
+pub use reading::{GateReading, GateVerdict};
+pub use update::{Pacing, UpdateReport, UpdateState};
 
 use crate::spec::{ReplicaId, VersionNumber};
 
@@ -116,6 +128,11 @@ impl ReplicaState {
 }
 
 impl Fleet {
+    /// A fleet without replicas.
+    pub fn empty(observed_at: Timestamp) -> Self {
+        Self { observed_at, replicas: Vec::new(), weights: None }
+    }
+
     /// Replicas that hold devices.
     pub fn occupied(&self) -> usize {
         self.replicas.iter().filter(|replica| replica.state.is_occupied()).count()
@@ -131,10 +148,19 @@ impl Fleet {
         self.replicas.iter().filter(|replica| replica.version == version && replica.state.is_ready()).count()
     }
 
-    /// The version that answers alone, if one does.
+    /// The version that answers alone, if one does. What the split of traffic leaves out does not answer.
     pub fn only_ready_version(&self) -> Option<VersionNumber> {
-        let mut ready = self.replicas.iter().filter(|replica| replica.state.is_ready());
-        let first = ready.next()?.version;
-        ready.all(|replica| replica.version == first).then_some(first)
+        let ready: BTreeSet<VersionNumber> = self
+            .replicas
+            .iter()
+            .filter(|replica| replica.state.is_ready())
+            .map(|replica| replica.version)
+            .collect();
+        let weighs = |version: &VersionNumber| {
+            self.weights.as_ref().is_none_or(|weights| weights.get(version).is_some_and(|weight| *weight > 0))
+        };
+        let serving: BTreeSet<VersionNumber> = ready.iter().copied().filter(weighs).collect();
+        let answering = if serving.is_empty() { ready } else { serving };
+        answering.first().copied().filter(|_| answering.len() == 1)
     }
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, LedgerError};
-use crate::fleet::Fleet;
-use crate::rollout::{Action, Budget, Record};
+use crate::fleet::{Fleet, GateReading, Pacing, UpdateReport};
+use crate::rollout::{Action, Budget, Order, Record};
 use crate::spec::{CloudName, EndpointName, ReplicaId, RolloutRevision};
 use crate::version::Digest;
 
@@ -31,6 +31,9 @@ pub struct Entry {
     /// What is about to be done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<Action>,
+    /// What the cloud is about to be asked for, where it paces the rollout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<Order>,
     /// Why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
@@ -50,8 +53,14 @@ pub struct Entry {
 pub struct Seen {
     /// The fleet as it was observed.
     pub fleet: Fleet,
+    /// How the update stood, where the cloud paces it, and what the cloud does by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<(UpdateReport, Pacing)>,
     /// What was remembered before.
     pub record: Record,
+    /// What gates said since the decision before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<GateReading>,
     /// The time, by the engine's clock.
     pub now: Timestamp,
 }
@@ -254,6 +263,7 @@ mod tests {
             record: Record::new(RolloutRevision(1), None, to, DeploymentPolicy::default(), at),
             seen: None,
             actions: Vec::new(),
+            orders: Vec::new(),
             reasons: Vec::new(),
             budget: None,
             results: Vec::new(),

@@ -1,58 +1,63 @@
 //! Objects of the ledger: create-only writes and bounded reads, on whatever store holds them.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::TryStreamExt;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::LedgerError;
+use super::address::{self, Environment, Missing, Opened};
 
 /// Objects of one folder that are listed at most.
 const LISTED_MAX: usize = 200_000;
 
-/// The address of the ledger: as given, else `SLUICE_LEDGER`, else a folder beside the local cloud's store.
-pub fn address(given: Option<String>, data_dir: &Path) -> String {
-    given
-        .or_else(|| std::env::var("SLUICE_LEDGER").ok().filter(|url| !url.is_empty()))
-        .unwrap_or_else(|| format!("file://{}", data_dir.join("ledger").display()))
-}
+/// Times that a write to a bucket is tried while others write the same object.
+const WRITES_MAX: u32 = 3;
 
 /// The durable record of versions and rollouts. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     store: Arc<dyn ObjectStore>,
     url: String,
+    is_remote: bool,
 }
 
 impl Ledger {
-    /// Opens the ledger at a `file://` address, creating the folder.
+    /// Opens the ledger at a `file://`, `s3://`, `gs://` or `az://` address, creating the folder.
     ///
     /// # Errors
     /// [`LedgerError::Open`] when the address is of another kind, or the folder cannot be made or written.
     pub fn open(url: &str) -> Result<Self, LedgerError> {
-        let fail = |reason: String| LedgerError::Open { url: url.to_owned(), reason };
-        let path = url.strip_prefix("file://").ok_or_else(|| {
-            fail("only file:// addresses are supported by this version, for example file:///var/lib/sluice/ledger".into())
-        })?;
-        let path = PathBuf::from(path);
-        if !path.is_absolute() {
-            return Err(fail("the path must be absolute: file:///path/to/ledger".into()));
-        }
-        std::fs::create_dir_all(&path).map_err(|error| fail(format!("cannot create the folder: {error}")))?;
-        let store = LocalFileSystem::new_with_prefix(&path)
-            .map_err(|error| fail(error.to_string()))?
-            .with_fsync(true);
-        Ok(Self { store: Arc::new(store), url: url.to_owned() })
+        Self::open_with(url, Missing::Create, &address::of_process())
+    }
+
+    /// Opens a ledger that somebody else has begun. A folder that is not there is not made.
+    ///
+    /// # Errors
+    /// [`LedgerError::Open`], also when there is no such folder.
+    pub fn open_existing(url: &str) -> Result<Self, LedgerError> {
+        Self::open_with(url, Missing::Refuse, &address::of_process())
+    }
+
+    /// Like [`Ledger::open`], with the variables in which a bucket's credentials are found.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_in(url: &str, environment: &Environment) -> Result<Self, LedgerError> {
+        Self::open_with(url, Missing::Create, environment)
+    }
+
+    fn open_with(url: &str, missing: Missing, environment: &Environment) -> Result<Self, LedgerError> {
+        let Opened { store, is_remote } = address::open(url, missing, environment)?;
+        Ok(Self { store, url: url.to_owned(), is_remote })
     }
 
     /// A ledger on a store of the caller's choice.
     pub fn on(store: Arc<dyn ObjectStore>, url: impl Into<String>) -> Self {
-        Self { store, url: url.into() }
+        Self { store, url: url.into(), is_remote: false }
     }
 
     /// The address that it was opened at.
@@ -68,13 +73,23 @@ impl Ledger {
     }
 
     /// Creates an object from bytes. Says `false` if one of that name is there already.
+    ///
+    /// The answer of a bucket can get lost, and the call is made again: an object that holds these very bytes is then
+    /// our own. A bucket can also refuse two writers at once; the one who finds nothing there tries again.
     pub(super) async fn create_bytes(&self, path: &str, bytes: Vec<u8>) -> Result<bool, LedgerError> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(&ObjectPath::from(path), bytes.into(), options).await {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
-            Err(source) => Err(LedgerError::Write { object: path.to_owned(), source }),
+        for _ in 0..WRITES_MAX {
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            match self.store.put_opts(&ObjectPath::from(path), bytes.clone().into(), options).await {
+                Ok(_) => return Ok(true),
+                Err(object_store::Error::AlreadyExists { .. }) if !self.is_remote => return Ok(false),
+                Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(source) => return Err(LedgerError::Write { object: path.to_owned(), source }),
+            }
+            if let Some(found) = self.read_bytes(path).await? {
+                return Ok(found == bytes);
+            }
         }
+        Ok(false)
     }
 
     /// Reads an object, if it is there.

@@ -35,6 +35,7 @@ impl Situation {
             endpoint: &self.endpoint,
             fleet: &self.fleet,
             record: &self.record,
+            readings: &[],
             now: self.now,
             accounting: Accounting::Devices,
         }
@@ -165,8 +166,8 @@ fn policy() -> impl Strategy<Value = DeploymentPolicy> {
     (amount(), amount(), batch, 0_u64..60, 1_u32..5, rollback, any::<bool>()).prop_map(
         |(max_surge, max_unavailable, batch, min_ready, max_start_failures, rollback, allow_downtime)| {
             DeploymentPolicy {
-                max_surge,
-                max_unavailable,
+                max_surge: Some(max_surge),
+                max_unavailable: Some(max_unavailable),
                 batch,
                 min_ready: TimeSpan::from_seconds(min_ready),
                 max_start_failures,
@@ -214,6 +215,9 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 fn batch() -> impl Strategy<Value = BatchProgress> {
-    (0_u32..4, prop::option::of(0_i64..90))
-        .prop_map(|(done, baking)| BatchProgress { done, baking_since: baking.map(|ago| at(NOW - ago)) })
+    (0_u32..4, prop::option::of(0_i64..90)).prop_map(|(done, baking)| BatchProgress {
+        before: 0,
+        done,
+        baking_since: baking.map(|ago| at(NOW - ago)),
+    })
 }

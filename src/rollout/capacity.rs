@@ -119,8 +119,14 @@ mod tests {
         let decide = |now: &i64| {
             let fleet = Fleet { observed_at: at(*now), replicas: replicas.clone(), weights: None };
             let accounting = Accounting::Devices;
-            let input =
-                Input { endpoint: &endpoint, fleet: &fleet, record: &record, now: at(*now), accounting };
+            let input = Input {
+                endpoint: &endpoint,
+                fleet: &fleet,
+                record: &record,
+                readings: &[],
+                now: at(*now),
+                accounting,
+            };
             let decision = step(&input).unwrap();
             record = decision.record.clone();
             (decision.record, decision.actions)

@@ -1,6 +1,6 @@
 //! Counts of one observation, seen from the version that is wanted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -8,6 +8,15 @@ use super::record::Record;
 use super::step::Accounting;
 use crate::fleet::{Fleet, Replica, ReplicaState};
 use crate::spec::{ReplicaId, TimeSpan, VersionNumber};
+
+/// The replicas of one version that stay.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Presence {
+    /// All of them.
+    pub present: u32,
+    /// Those that are ready.
+    pub ready: u32,
+}
 
 /// The replicas of one observation, sorted into the groups that a step decides over.
 #[derive(Debug, Default)]
@@ -32,12 +41,20 @@ pub(super) struct Census<'a> {
     pub unwanted_unhealthy: Vec<&'a Replica>,
     /// Of other versions, serving.
     pub unwanted_ready: Vec<&'a Replica>,
+    /// Of other versions, ready, but the split of traffic leaves them without any.
+    pub unwanted_idle: Vec<&'a Replica>,
     /// Of other versions, in a state that nobody knows.
     pub unwanted_unknown: Vec<&'a Replica>,
     /// Of other versions, ordered and not seen yet.
     pub unwanted_unseen: u32,
     /// On their way out, or told to go.
     pub leaving: u32,
+    /// Of the version that served when the rollout began.
+    pub prior: Presence,
+    /// Of the version to serve in the end.
+    pub target: Presence,
+    /// Ready and staying, of whatever version.
+    pub ready: u32,
     /// Sum of rungs climbed by wanted replicas.
     pub rungs: u64,
 }
@@ -48,13 +65,16 @@ impl<'a> Census<'a> {
         let mut census = Self::default();
         census.count_unseen(fleet, record, wanted);
         let stopping: BTreeSet<&ReplicaId> = record.stopping.iter().map(|stop| &stop.replica).collect();
+        let idle = Idle::of(fleet, &stopping);
         for replica in &fleet.replicas {
             let told_to_go = stopping.contains(&replica.id);
             if replica.state.is_occupied() && !replica.state.is_leaving() && told_to_go {
                 census.occupied += u32::from(accounting == Accounting::Devices);
                 census.leaving += 1;
             } else {
-                census.count(replica, wanted, record.policy.min_ready, fleet.observed_at, accounting);
+                census.count_sides(replica, record);
+                let idle = idle.holds(replica);
+                census.count(replica, (wanted, idle), record.policy.min_ready, fleet.observed_at, accounting);
             }
         }
         census
@@ -65,8 +85,31 @@ impl<'a> Census<'a> {
         count(&self.unwanted_starting)
             + count(&self.unwanted_unhealthy)
             + count(&self.unwanted_ready)
+            + count(&self.unwanted_idle)
             + count(&self.unwanted_unknown)
             + self.unwanted_unseen
+    }
+
+    /// Those without traffic that are of neither side of the rollout.
+    pub fn idle_of_others(&self, record: &Record) -> impl Iterator<Item = &'a Replica> {
+        let prior = record.from.map(|from| from.version);
+        let target = record.to.version;
+        let idle = self.unwanted_idle.iter().copied();
+        idle.filter(move |replica| Some(replica.version) != prior && replica.version != target)
+    }
+
+    fn count_sides(&mut self, replica: &Replica, record: &Record) {
+        if replica.state.is_leaving() || !replica.state.is_occupied() {
+            return;
+        }
+        let ready = u32::from(replica.state.is_ready());
+        self.ready += ready;
+        let prior = record.from.is_some_and(|from| from.version == replica.version);
+        let side = if prior { &mut self.prior } else { &mut self.target };
+        if prior || replica.version == record.to.version {
+            side.present += 1;
+            side.ready += ready;
+        }
     }
 
     /// Starts that were ordered and do not show yet may hold devices, of whatever version they are.
@@ -74,6 +117,9 @@ impl<'a> Census<'a> {
         let seen: BTreeSet<&ReplicaId> = fleet.replicas.iter().map(|replica| &replica.id).collect();
         for start in record.pending.iter().filter(|start| !seen.contains(&start.replica)) {
             self.occupied += 1;
+            if start.version == record.to.version {
+                self.target.present += 1;
+            }
             if start.version == wanted {
                 self.wanted += 1;
             } else {
@@ -85,7 +131,7 @@ impl<'a> Census<'a> {
     fn count(
         &mut self,
         replica: &'a Replica,
-        wanted: VersionNumber,
+        (wanted, idle): (VersionNumber, bool),
         min_ready: TimeSpan,
         observed_at: Timestamp,
         accounting: Accounting,
@@ -102,6 +148,8 @@ impl<'a> Census<'a> {
             self.count_wanted(replica, min_ready, observed_at);
         } else if state.is_starting() {
             self.unwanted_starting.push(replica);
+        } else if state.is_ready() && idle {
+            self.unwanted_idle.push(replica);
         } else if state.is_ready() {
             self.unwanted_ready.push(replica);
         } else if state == ReplicaState::Unhealthy {
@@ -123,6 +171,25 @@ impl<'a> Census<'a> {
         self.wanted_ready += u32::from(replica.state.is_ready());
         self.wanted_available += u32::from(available);
         self.rungs += if available { rung(ReplicaState::Available) } else { rung(replica.state) };
+    }
+}
+
+/// The versions that the split of traffic leaves without any, as long as others take it.
+struct Idle<'a>(Option<&'a BTreeMap<VersionNumber, u32>>);
+
+impl<'a> Idle<'a> {
+    fn of(fleet: &'a Fleet, stopping: &BTreeSet<&ReplicaId>) -> Self {
+        let weights = fleet.weights.as_ref();
+        let serves = |replica: &Replica| {
+            let weight = weights.and_then(|weights| weights.get(&replica.version));
+            let stays = replica.state.is_ready() && !stopping.contains(&replica.id);
+            stays && weight.is_some_and(|weight| *weight > 0)
+        };
+        Self(weights.filter(|_| fleet.replicas.iter().any(serves)))
+    }
+
+    fn holds(&self, replica: &Replica) -> bool {
+        self.0.is_some_and(|weights| weights.get(&replica.version).is_none_or(|weight| *weight == 0))
     }
 }
 

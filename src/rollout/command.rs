@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Phase;
 use super::failure::fail;
+use super::pace::add;
 use super::record::{FailureClass, Record};
+use super::{Phase, canary};
+use crate::spec::{Batch, BatchPause, CountOrPercent, TimeSpan};
 
 /// What people may ask of a rollout while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,25 @@ pub enum Command {
     Resume,
     /// Go back to the prior version. Stronger than a pause.
     Abort,
+    /// Let the rest of the version follow its canary, whatever the canary still has before it.
+    Promote,
+    /// Change the batches of a rollout that runs.
+    Adjust(Adjustment),
+}
+
+/// Other batches for a rollout that runs. What is not given stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Adjustment {
+    /// Replicas in a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<CountOrPercent>,
+    /// How long each batch serves before the next one starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bake: Option<TimeSpan>,
+    /// After which batches the rollout waits for a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<BatchPause>,
 }
 
 impl Command {
@@ -26,6 +47,8 @@ impl Command {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Abort => "abort",
+            Self::Promote => "promote",
+            Self::Adjust(_) => "adjust",
         }
     }
 }
@@ -45,7 +68,20 @@ pub fn obey(record: &mut Record, command: Command, by: &str, now: Timestamp, rea
             resume(record, now);
             reasons.push(format!("resumed by {by}"));
         }
+        Command::Promote => {
+            let what =
+                if canary::promote(record, now) { "promoted" } else { "nothing to promote, though asked" };
+            reasons.push(format!("{what} by {by}"));
+        }
+        Command::Adjust(adjustment) => {
+            let what = match adjustment.apply(record) {
+                Ok(()) => "batches adjusted".to_owned(),
+                Err(why) => format!("batches not adjusted, though asked ({why}),"),
+            };
+            reasons.push(format!("{what} by {by}"));
+        }
         Command::Abort => {
+            canary::stop_waiting(record, now);
             resume(record, now);
             if !record.is_rolling_back() {
                 fail(record, FailureClass::Requested, format!("aborted by {by}"), now, reasons);
@@ -57,12 +93,53 @@ pub fn obey(record: &mut Record, command: Command, by: &str, now: Timestamp, rea
     }
 }
 
+impl Adjustment {
+    /// What cannot be done, whatever the rollout.
+    pub fn problem(&self) -> Option<&'static str> {
+        if self == &Self::default() {
+            return Some("nothing is given to adjust");
+        }
+        self.size.is_some_and(CountOrPercent::is_literal_zero).then_some("a batch holds at least one replica")
+    }
+
+    /// Changes the policy that the rollout remembers; what has baked stays baked.
+    fn apply(&self, record: &mut Record) -> Result<(), &'static str> {
+        self.problem().map_or(Ok(()), Err)?;
+        let replicas = record.to.replicas;
+        let size = |size: CountOrPercent| size.rounded_up(replicas).max(1);
+        let batch = match (&record.policy.batch, self.size) {
+            (Some(batch), _) => batch.clone(),
+            (None, Some(size)) => Batch { size, bake: TimeSpan::ZERO, pause: BatchPause::None },
+            (None, None) => return Err("the rollout has no batches, and no size is given"),
+        };
+        let adjusted = Batch {
+            size: self.size.unwrap_or(batch.size),
+            bake: self.bake.unwrap_or(batch.bake),
+            pause: self.pause.unwrap_or(batch.pause),
+        };
+        if size(adjusted.size) != size(batch.size) {
+            record.batch.before += record.batch.done.saturating_mul(size(batch.size));
+            record.batch.done = 0;
+        }
+        record.policy.batch = Some(adjusted);
+        Ok(())
+    }
+}
+
 fn resume(record: &mut Record, now: Timestamp) {
     let Some(since) = record.paused_since.take() else { return };
     let paused = now.duration_since(since).unsigned_abs();
     record.paused_seconds += paused.as_secs();
-    record.progress.at = super::pace::add(record.progress.at, paused);
-    record.batch.baking_since = record.batch.baking_since.map(|since| super::pace::add(since, paused));
+    record.progress.at = add(record.progress.at, paused);
+    let clocks = [
+        &mut record.canary.baking_since,
+        &mut record.canary.awaiting_since,
+        &mut record.batch.baking_since,
+        &mut record.warm_since,
+    ];
+    for since in clocks.into_iter().flatten() {
+        *since = add(*since, paused);
+    }
     record.phase = if record.is_rolling_back() { Phase::RollingBack } else { Phase::Starting };
 }
 

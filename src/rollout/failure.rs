@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::census::{Census, count};
 use super::pace::add;
-use super::record::{BatchProgress, Failure, FailureClass, Progress, Record};
-use super::{Phase, capacity};
+use super::record::{BatchProgress, CanaryProgress, Failure, FailureClass, Progress, Record};
+use super::supervise::Supervised;
+use super::{Phase, capacity, gates};
 use crate::fleet::{Replica, ReplicaState};
 
 /// Takes note of new marks and of replicas that stopped being ready.
@@ -46,6 +47,8 @@ pub(super) fn judge(
 ) -> bool {
     let Some((class, reason)) = start_failure(record, census)
         .or_else(|| flapping(record))
+        .or_else(|| gates::failed(record))
+        .or_else(|| gates::undecided(record, now))
         .or_else(|| overtime(record, now))
         .or_else(|| capacity::exhausted(record, census, now))
         .or_else(|| standstill(record, census, now))
@@ -77,18 +80,23 @@ pub fn fail(
         Some(from) => {
             reasons.push(format!("going back to {}", from.version));
             record.phase = Phase::RollingBack;
+            record.canary = CanaryProgress::default();
             record.batch = BatchProgress::default();
+            record.warm_since = None;
             record.progress = Progress { rungs: 0, unwanted: u32::MAX, at: now };
             record.seen_ready = BTreeSet::new();
             record.flaps = 0;
             record.earlier_failures = None;
+            record.supervised = Supervised::default();
         }
     }
 }
 
-/// When the rollout has failed unless it makes progress. A batch that bakes cannot stall.
+/// When the rollout has failed unless it makes progress. What bakes, waits for a person or keeps the prior version warm
+/// cannot stall.
 pub(super) fn deadline(record: &Record) -> Option<Timestamp> {
-    if record.batch.baking_since.is_some() {
+    let waits = record.canary.awaiting_since.is_some() || record.warm_since.is_some();
+    if record.bakes_since().is_some() || waits {
         return None;
     }
     if let Some(ends) = capacity::deadline(record) {
@@ -99,9 +107,11 @@ pub(super) fn deadline(record: &Record) -> Option<Timestamp> {
     Some(add(record.progress.at, span.as_duration()))
 }
 
-/// When the whole way forward must be done, pauses not counted.
+/// When the whole way forward must be done, pauses and waits for a promotion not counted. What is left of it is over
+/// once the target serves and the prior version is only kept warm.
 pub(super) fn ends_by(record: &Record) -> Option<Timestamp> {
-    let total = record.policy.total_timeout.filter(|_| !record.is_rolling_back())?;
+    let waits = record.canary.awaiting_since.is_some() || record.warm_since.is_some();
+    let total = record.policy.total_timeout.filter(|_| !record.is_rolling_back() && !waits)?;
     let paused = std::time::Duration::from_secs(record.paused_seconds);
     Some(add(record.started_at, total.as_duration() + paused))
 }

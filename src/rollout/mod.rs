@@ -9,10 +9,13 @@
 #[cfg(test)]
 mod arbitrary;
 mod bound;
+mod canary;
 mod capacity;
 mod census;
 mod command;
+mod explain;
 mod failure;
+mod gates;
 mod limits;
 mod pace;
 mod pending;
@@ -23,14 +26,22 @@ mod properties;
 mod record;
 mod simulate;
 mod step;
+mod supervise;
+mod traffic;
+mod warm;
 
 pub use bound::bound_seconds;
-pub use command::{Command, obey};
+pub use command::{Adjustment, Command, obey};
 pub use failure::fail;
+pub use gates::gates_due;
 pub use limits::{Limits, LimitsError};
 pub use pending::{PendingStart, PendingStop, VISIBILITY_MAX};
 pub use phase::Phase;
 pub use preview::{Expected, Preview, PreviewError, preview};
-pub use record::{BatchProgress, Failure, FailureClass, Progress, Record, Side};
+pub use record::{
+    BatchProgress, CanaryProgress, Failure, FailureClass, GateProgress, Progress, Record, Side,
+};
 pub use simulate::{Distribution, Outcome, PlayedStep, Simulation, SimulationError, simulate};
 pub use step::{Accounting, Action, Budget, Decision, Input, step};
+pub use supervise::{Order, Supervised, Supervision, Watch, supervise};
+pub use traffic::OrderedWeights;

@@ -40,7 +40,8 @@ impl Record {
     /// their time.
     pub fn date_orders(&mut self, since: Timestamp, now: Timestamp) {
         let dates = self.pending.iter_mut().map(|start| &mut start.at);
-        for at in dates.chain(self.stopping.iter_mut().map(|stop| &mut stop.at)) {
+        let dates = dates.chain(self.stopping.iter_mut().map(|stop| &mut stop.at));
+        for at in dates.chain(self.weighing.iter_mut().map(|order| &mut order.at)) {
             if *at >= since {
                 *at = now;
             }
@@ -52,6 +53,7 @@ impl Record {
     pub fn after(mut self, earlier: &Self, now: Timestamp) -> Self {
         self.pending.clone_from(&earlier.pending);
         self.stopping.clone_from(&earlier.stopping);
+        self.weighing.clone_from(&earlier.weighing);
         self.looked_at = earlier.looked_at;
         self.date_orders(Timestamp::MIN, now);
         self
@@ -63,12 +65,14 @@ impl Record {
         let seen: BTreeSet<&ReplicaId> = fleet.replicas.iter().map(|replica| &replica.id).collect();
         self.pending.retain(|start| now < shows(start.at) && !seen.contains(&start.replica));
         self.stopping.retain(|stop| now < shows(stop.at));
+        self.weighing.take_if(|order| order.weights == fleet.weights || now >= shows(order.at));
     }
 
     /// When the first of the orders shows for certain.
     pub(super) fn first_order_shows(&self) -> Option<Timestamp> {
         let dates = self.pending.iter().map(|start| start.at);
-        dates.chain(self.stopping.iter().map(|stop| stop.at)).min().map(shows)
+        let dates = dates.chain(self.stopping.iter().map(|stop| stop.at));
+        dates.chain(self.weighing.iter().map(|order| order.at)).min().map(shows)
     }
 }
 

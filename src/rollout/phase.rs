@@ -16,8 +16,12 @@ pub enum Phase {
     Gating,
     /// A batch serves under observation before the next one starts.
     Baking,
+    /// The canary has baked and waits for somebody to let the rest follow.
+    AwaitingPromotion,
     /// Replaced replicas are leaving.
     Draining,
+    /// The target version serves; replicas of the prior one stay for a while without traffic.
+    KeepingWarm,
     /// Standing still until somebody says to go on.
     Paused,
     /// Going back to the prior version.
@@ -60,7 +64,9 @@ impl Phase {
             Self::Starting => "starting",
             Self::Gating => "gating",
             Self::Baking => "baking",
+            Self::AwaitingPromotion => "awaiting_promotion",
             Self::Draining => "draining",
+            Self::KeepingWarm => "keeping_warm",
             Self::Paused => "paused",
             Self::RollingBack => "rolling_back",
             Self::Interrupted => "interrupted",

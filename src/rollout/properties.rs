@@ -38,11 +38,17 @@ fn started(decision: &Decision) -> Vec<(VersionNumber, u32)> {
     starts.flat_map(|(version, first, count)| (first..first + count).map(move |n| (version, n))).collect()
 }
 
-/// Replicas that serve in truth: those that were told to stop a moment ago may do so no more.
+/// Replicas that serve in truth: those that were told to stop a moment ago may do so no more, and those of versions that
+/// the split of traffic leaves out do not, as long as others do.
 fn ready(situation: &Situation) -> Vec<&Replica> {
     let leaving = |id: &ReplicaId| situation.record.stopping.iter().any(|stop| &stop.replica == id);
     let replicas = situation.fleet.replicas.iter();
-    replicas.filter(|replica| replica.state.is_ready() && !leaving(&replica.id)).collect()
+    let ready: Vec<&Replica> =
+        replicas.filter(|replica| replica.state.is_ready() && !leaving(&replica.id)).collect();
+    let Some(weights) = &situation.fleet.weights else { return ready };
+    let weighs = |replica: &&Replica| weights.get(&replica.version).is_some_and(|weight| *weight > 0);
+    let serving: Vec<&Replica> = ready.iter().copied().filter(weighs).collect();
+    if serving.is_empty() { ready } else { serving }
 }
 
 /// Replicas that hold devices in the worst case: seen, or ordered a moment ago.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Phase;
 use super::pending::{PendingStart, PendingStop};
+use super::supervise::Supervised;
+use super::traffic::OrderedWeights;
+use crate::fleet::GateReading;
 use crate::spec::{DeploymentPolicy, PolicyName, ReplicaId, RolloutRevision, VersionNumber};
 
 /// The memory of one rollout. The newest journal entry holds the current one; a step returns the next one.
@@ -38,8 +41,20 @@ pub struct Record {
     /// Stops that were ordered and may not be visible yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stopping: Vec<PendingStop>,
+    /// How far the canary has come.
+    #[serde(default, skip_serializing_if = "CanaryProgress::is_unbegun")]
+    pub canary: CanaryProgress,
     /// The current batch.
     pub batch: BatchProgress,
+    /// The split of traffic that was ordered last and may not be visible yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weighing: Option<OrderedWeights>,
+    /// What the policy's gates have said since the newest bake began, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateProgress>,
+    /// Since when the target serves alone while replicas of the prior version stay without traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_since: Option<Timestamp>,
     /// The best that was reached, for telling progress from standstill.
     pub progress: Progress,
     /// Replicas of the wanted version that have been ready.
@@ -58,6 +73,9 @@ pub struct Record {
     /// Seconds spent in earlier pauses.
     #[serde(default)]
     pub paused_seconds: u64,
+    /// How the update stands, where the cloud paces it.
+    #[serde(default, skip_serializing_if = "Supervised::is_untouched")]
+    pub supervised: Supervised,
     /// Commands obeyed so far.
     #[serde(default)]
     pub commands: u64,
@@ -103,6 +121,10 @@ pub enum FailureClass {
     Start,
     /// New replicas do not stay ready.
     Health,
+    /// A gate has failed.
+    Gate,
+    /// A gate gave no answer for too long.
+    Inconclusive,
     /// New replicas get no devices.
     Capacity,
     /// No progress within the deadline.
@@ -115,10 +137,50 @@ pub enum FailureClass {
     Requested,
 }
 
+/// How far the canary of a rollout has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryProgress {
+    /// Shares of the traffic that have baked.
+    pub done: u32,
+    /// Since when the current share bakes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baking_since: Option<Timestamp>,
+    /// Since when it waits for somebody to let the rest follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting_since: Option<Timestamp>,
+    /// The rest of the version may follow.
+    #[serde(default)]
+    pub promoted: bool,
+}
+
+impl CanaryProgress {
+    fn is_unbegun(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+/// What one gate has said since the newest bake began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateProgress {
+    /// Readings that passed.
+    pub passes: u32,
+    /// Readings that failed since the last one that passed.
+    pub failures: u32,
+    /// Since when it has had nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inconclusive_since: Option<Timestamp>,
+    /// The newest reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<GateReading>,
+}
+
 /// Where the rollout stands among its batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchProgress {
-    /// Batches that have baked.
+    /// Replicas of batches that had baked when the size of batches was last adjusted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: u32,
+    /// Batches that have baked since.
     pub done: u32,
     /// Since when the current batch bakes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,13 +219,18 @@ impl Record {
             starts: 0,
             pending: Vec::new(),
             stopping: Vec::new(),
+            canary: CanaryProgress::default(),
             batch: BatchProgress::default(),
+            weighing: None,
+            gates: Vec::new(),
+            warm_since: None,
             progress: Progress { rungs: 0, unwanted: u32::MAX, at: now },
             seen_ready: BTreeSet::new(),
             flaps: 0,
             earlier_failures: None,
             paused_since: None,
             paused_seconds: 0,
+            supervised: Supervised::default(),
             commands: 0,
             without_devices_since: None,
             degraded: false,
@@ -182,13 +249,39 @@ impl Record {
         if self.is_rolling_back() { self.from.unwrap_or(self.to) } else { self.to }
     }
 
+    /// Goes on under another policy. Canaries and batches of another size are other ones.
+    pub fn take_policy(&mut self, policy: DeploymentPolicy) {
+        let other_canary = self.policy.effective_canary() != policy.effective_canary();
+        if other_canary {
+            self.canary = CanaryProgress::default();
+        }
+        if other_canary || self.policy.batch != policy.batch {
+            self.batch = BatchProgress::default();
+        }
+        self.policy = policy;
+    }
+
+    /// Since when a canary or a batch bakes; nothing while none does.
+    pub fn bakes_since(&self) -> Option<Timestamp> {
+        self.canary.baking_since.or(self.batch.baking_since)
+    }
+
     /// Goes on after a standstill that was not the rollout's fault: an interrupt, a crash. Clocks start anew.
     #[must_use]
     pub fn resumed(mut self, now: Timestamp) -> Self {
         self.progress.at = now;
         self.batch.baking_since = None;
+        self.canary.baking_since = None;
+        super::canary::stop_waiting(&mut self, now);
+        self.gates = Vec::new();
+        self.warm_since = None;
         self.without_devices_since = self.without_devices_since.map(|_| now);
         self.date_orders(Timestamp::MIN, now);
         self
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

@@ -11,8 +11,9 @@ use super::failure;
 use super::limits::{Limits, LimitsError};
 use super::pending::{PendingStart, PendingStop};
 use super::record::Record;
-use super::{Phase, capacity, pace};
-use crate::fleet::{Fleet, Replica, ReplicaState};
+use super::traffic::{self, OrderedWeights, Traffic};
+use super::{Phase, canary, capacity, explain, gates, pace, warm};
+use crate::fleet::{Fleet, GateReading, Replica, ReplicaState};
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
 
 /// How replicas are counted against the cap.
@@ -35,6 +36,8 @@ pub struct Input<'a> {
     pub fleet: &'a Fleet,
     /// What is remembered.
     pub record: &'a Record,
+    /// What gates said since the last decision.
+    pub readings: &'a [GateReading],
     /// The time, by the engine's clock.
     pub now: Timestamp,
     /// How replicas are counted.
@@ -119,6 +122,7 @@ pub fn step(input: &Input<'_>) -> Result<Decision, LimitsError> {
     if record.paused_since.is_some() {
         return stand_still(input, record, &census);
     }
+    gates::note(&mut record, input.readings);
     let limits = limits_of(&record)?;
     capacity::note(&mut record, &census, &limits, now, &mut reasons);
     if failure::judge(&mut record, &census, now, &mut reasons) {
@@ -151,23 +155,46 @@ fn conclude(
         record.ended_at = Some(input.now);
         return Ok(Decision { actions: Vec::new(), wake_after: None, reasons, budget, record });
     }
-    pace::advance_batch(&mut record, census, &limits, input.now, &mut reasons);
+    let traffic = advance(input, &mut record, census, &limits, &mut reasons);
     let mut actions = Vec::new();
-    if pace::is_complete(&record, census, &limits) {
+    if traffic == Traffic::Set && input.fleet.weights.is_none() && pace::is_complete(&record, census, &limits)
+    {
         record.phase = if record.is_rolling_back() { Phase::RolledBack } else { Phase::Succeeded };
         record.ended_at = Some(input.now);
         reasons.push(format!("{} alone serves with {} replicas", record.wanted().version, limits.desired));
     } else if record.paused_since.is_some() {
         record.phase = Phase::Paused;
     } else {
-        actions = decide_actions(input, &mut record, census, &limits, &mut reasons);
-        record.phase = phase_of(&record, census, &limits);
+        actions = decide_actions(input, &mut record, census, &limits, traffic, &mut reasons);
+        record.phase = explain::phase(&record, census, &limits, input.now);
         if actions.is_empty() && reasons.is_empty() {
-            reasons.push(name_blocker(&record, census, &limits));
+            reasons.push(explain::blocker(&record, census, &limits, input.now));
         }
     }
     let wake_after = wake_after(input, &record);
     Ok(Decision { actions, wake_after, reasons, budget, record })
+}
+
+/// Lets canary, batches and the time of keeping warm go on as far as they may. Says what is to be done about traffic.
+fn advance(
+    input: &Input<'_>,
+    record: &mut Record,
+    census: &Census<'_>,
+    limits: &Limits,
+    reasons: &mut Vec<String>,
+) -> Traffic {
+    let traffic = |record: &Record| traffic::judge(record, census, limits, input.fleet);
+    let now = input.now;
+    if let Some(canary) = canary::open(record) {
+        let is_set = traffic(record) == Traffic::Set;
+        canary::advance(record, &canary, census, limits, (is_set, now), reasons);
+    }
+    if canary::open(record).is_none() {
+        pace::advance_batch(record, census, limits, now, reasons);
+    }
+    let is_set = traffic(record) == Traffic::Set;
+    warm::advance(record, census, limits, (is_set, now), reasons);
+    traffic(record)
 }
 
 fn decide_actions(
@@ -175,16 +202,24 @@ fn decide_actions(
     record: &mut Record,
     census: &Census<'_>,
     limits: &Limits,
+    traffic: Traffic,
     reasons: &mut Vec<String>,
 ) -> Vec<Action> {
-    let mut actions = Vec::new();
-    if input.fleet.weights.is_some() {
-        actions.push(Action::Weights { weights: None });
-        reasons.push("traffic follows ready replicas again".to_owned());
+    let mut actions = clean_up(input, record, census, limits, reasons);
+    match traffic {
+        Traffic::Set => {
+            let cleaned = count(&actions);
+            let started = grow(input, record, census, limits, reasons);
+            let stopped = shrink(input, record, census, limits, cleaned, reasons);
+            actions.extend(started.into_iter().chain(stopped));
+        }
+        Traffic::Ordered => reasons.push("the split of traffic is not in force yet".to_owned()),
+        Traffic::Change(weights) => {
+            reasons.push(traffic::tell(&weights, record));
+            record.weighing = Some(OrderedWeights { weights: weights.clone(), at: input.now });
+            actions.insert(0, Action::Weights { weights });
+        }
     }
-    actions.extend(clean_up(record, census, limits, reasons));
-    actions.extend(grow(input, record, census, limits, reasons));
-    actions.extend(shrink(input, record, census, limits, reasons));
     let stops = actions.iter().filter_map(|action| match action {
         Action::Stop { replica } => Some(PendingStop { replica: replica.clone(), at: input.now }),
         _ => None,
@@ -194,8 +229,17 @@ fn decide_actions(
 }
 
 /// Stops what neither serves nor is wanted: it frees devices and costs no capacity.
-fn clean_up(record: &Record, census: &Census<'_>, limits: &Limits, reasons: &mut Vec<String>) -> Vec<Action> {
-    let mut useless: Vec<&Replica> = census.unwanted_starting.clone();
+///
+/// As long as the prior version is to stay, its replicas that fail or restart go only to make room.
+fn clean_up(
+    input: &Input<'_>,
+    record: &Record,
+    census: &Census<'_>,
+    limits: &Limits,
+    reasons: &mut Vec<String>,
+) -> Vec<Action> {
+    let mut useless: Vec<&Replica> = census.idle_of_others(record).collect();
+    useless.extend(&census.unwanted_starting);
     // With nothing ready at all the cause may be shared and pass: keep to the pace of the limits then.
     let unhealthy_allowed = if count(&census.unwanted_ready) + census.wanted_ready > 0 {
         count(&census.unwanted_unhealthy)
@@ -206,6 +250,14 @@ fn clean_up(record: &Record, census: &Census<'_>, limits: &Limits, reasons: &mut
     useless.extend(first(&census.unwanted_unhealthy, unhealthy_allowed));
     if count(&census.unwanted_ready) == 0 && pace::dependable(record, census, limits) >= limits.desired {
         useless.extend(&census.unwanted_unknown);
+    }
+    if pace::keeps_prior(record, input.now) {
+        let prior = record.from.map(|from| from.version);
+        let (kept, others): (Vec<_>, Vec<_>) =
+            useless.into_iter().partition(|replica| Some(replica.version) == prior);
+        let needed = pace::needed_room(record, census, limits).saturating_sub(count(&others));
+        useless = others;
+        useless.extend(first(&kept, needed));
     }
     if !useless.is_empty() {
         reasons.push(format!("stop {} that do not serve and are not wanted", useless.len()));
@@ -245,6 +297,7 @@ fn shrink(
     record: &Record,
     census: &Census<'_>,
     limits: &Limits,
+    cleaned: u32,
     reasons: &mut Vec<String>,
 ) -> Vec<Action> {
     let ready = count(&census.unwanted_ready);
@@ -257,6 +310,13 @@ fn shrink(
         && !record.degraded;
     let allowed = if waits_for_devices { surplus.min(above_floor) } else { above_floor };
     let allowed = allowed.min(pace::stops_allowed(record, census, limits));
+    let keeps_prior = pace::keeps_prior(record, input.now);
+    let needed = pace::needed_room(record, census, limits).saturating_sub(cleaned);
+    // What gets no traffic is not missed.
+    let idle = census.unwanted_idle.iter().copied().filter(|replica| is_of_a_side(replica, record));
+    let idle: Vec<&Replica> = idle.take(if keeps_prior { needed as usize } else { usize::MAX }).collect();
+    let needed = needed.saturating_sub(count(&idle));
+    let allowed = if keeps_prior { allowed.min(needed) } else { allowed };
     // The last ready replica of the only version that has any stays, whatever the floor.
     let last_resort = u32::from(census.wanted_ready == 0 && !record.policy.allow_downtime);
     let stopped = allowed.min(ready.saturating_sub(last_resort));
@@ -266,9 +326,17 @@ fn shrink(
             limits.floor
         ));
     }
-    let mut leaving: Vec<&Replica> = first(&census.unwanted_ready, stopped).collect();
+    if !idle.is_empty() {
+        reasons.push(format!("stop {} of other versions that get no traffic", idle.len()));
+    }
+    let mut leaving = idle;
+    leaving.extend(first(&census.unwanted_ready, stopped));
     leaving.extend(surplus_wanted(census, limits, above_floor - stopped));
     stops(leaving)
+}
+
+fn is_of_a_side(replica: &Replica, record: &Record) -> bool {
+    replica.version == record.to.version || record.from.is_some_and(|from| from.version == replica.version)
 }
 
 /// Replicas of the wanted version beyond the desired number: those that do not serve go first.
@@ -292,8 +360,8 @@ pub(super) fn limits_of(record: &Record) -> Result<Limits, LimitsError> {
     let policy = &record.policy;
     let resolved = Limits::resolve(
         record.wanted().replicas,
-        policy.max_surge,
-        policy.max_unavailable,
+        policy.surge(),
+        policy.unavailable(),
         policy.allow_downtime,
     );
     Ok(capacity::accepted(record, resolved?))
@@ -306,62 +374,6 @@ fn budget(limits: &Limits, census: &Census<'_>) -> Budget {
         floor: limits.floor,
         occupied: census.occupied,
         ready: count(&census.unwanted_ready) + census.wanted_ready,
-    }
-}
-
-fn phase_of(record: &Record, census: &Census<'_>, limits: &Limits) -> Phase {
-    if record.is_rolling_back() {
-        Phase::RollingBack
-    } else if record.batch.baking_since.is_some() {
-        Phase::Baking
-    } else if census.wanted > 0
-        && census.wanted_unallocated == census.wanted - census.wanted_ready
-        && census.wanted_unallocated > 0
-    {
-        Phase::AwaitingCapacity
-    } else if census.wanted < limits.desired || census.wanted_ready < census.wanted {
-        Phase::Starting
-    } else if census.wanted_available < census.wanted {
-        Phase::Gating
-    } else {
-        Phase::Draining
-    }
-}
-
-fn name_blocker(record: &Record, census: &Census<'_>, limits: &Limits) -> String {
-    let version = record.wanted().version;
-    let not_ready = census.wanted - census.wanted_ready;
-    if record.batch.baking_since.is_some() {
-        format!("batch {} bakes", record.batch.done + 1)
-    } else if census.wanted_unallocated > 0 {
-        let reason = census
-            .wanted_replicas
-            .iter()
-            .filter(|replica| replica.state == ReplicaState::Requested)
-            .find_map(|replica| replica.reason.as_deref());
-        format!(
-            "{} of {version} wait for devices{}",
-            census.wanted_unallocated,
-            reason.map(|reason| format!(": {reason}")).unwrap_or_default()
-        )
-    } else if not_ready > 0 {
-        format!("{not_ready} of {version} are not ready yet")
-    } else if census.wanted_available < census.wanted {
-        format!(
-            "{} of {version} are ready for less than {}",
-            census.wanted - census.wanted_available,
-            record.policy.min_ready
-        )
-    } else if census.leaving > 0 {
-        format!("{} are leaving", census.leaving)
-    } else {
-        format!(
-            "{} ready, at least {} must be, {} of {} places are taken",
-            pace::dependable(record, census, limits),
-            limits.floor,
-            census.occupied,
-            limits.cap
-        )
     }
 }
 
@@ -383,10 +395,14 @@ fn wake_after(input: &Input<'_>, record: &Record) -> Option<Duration> {
         })
         .filter(|left| !left.is_zero());
     let deadline = failure::deadline(record).map(|at| until(input.now, at));
-    let baked = pace::bake_ends(record).map(|at| until(input.now, at));
+    // A bake that gates hold is over; it goes on when they say something else.
+    let baked = pace::bake_ends(record).filter(|at| *at > input.now).map(|at| until(input.now, at));
     let ends = failure::ends_by(record).map(|at| until(input.now, at));
     let shown = record.first_order_shows().map(|at| until(input.now, at));
-    ripening.chain(deadline).chain(baked).chain(ends).chain(shown).min()
+    let gates = [gates::next_due(record), gates::held_until(record)];
+    let warm = warm::ends(record).filter(|at| *at > input.now);
+    let later = gates.into_iter().flatten().chain(warm).map(|at| until(input.now, at));
+    ripening.chain(deadline).chain(baked).chain(ends).chain(shown).chain(later).min()
 }
 
 fn until(now: Timestamp, at: Timestamp) -> Duration {

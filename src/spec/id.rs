@@ -176,13 +176,31 @@ pub enum CloudName {
     /// The embedded cloud: replica processes on one machine behind a gateway.
     #[default]
     Local,
+    /// Amazon `SageMaker`.
+    Sagemaker,
+    /// Google Vertex AI.
+    VertexAi,
+    /// Alibaba Cloud PAI-EAS.
+    Eas,
+    /// Friendli Dedicated Endpoints.
+    Friendli,
 }
 
 impl CloudName {
+    /// The words of all of them.
+    pub const WORDS: [&str; 5] = ["local", "sagemaker", "vertex_ai", "eas", "friendli"];
+
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Local, Self::Sagemaker, Self::VertexAi, Self::Eas, Self::Friendli];
+
     /// The word used in HCL, ids and ledger paths.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Local => "local",
+            Self::Sagemaker => "sagemaker",
+            Self::VertexAi => "vertex_ai",
+            Self::Eas => "eas",
+            Self::Friendli => "friendli",
         }
     }
 }
@@ -195,16 +213,14 @@ impl fmt::Display for CloudName {
 
 /// A word that names no cloud.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a cloud that this provider knows: use \"local\"")]
+#[error("`{0}` is not a cloud that this provider knows: use local, sagemaker, vertex_ai, eas or friendli")]
 pub struct UnknownCloud(String);
 
 impl FromStr for CloudName {
     type Err = UnknownCloud;
     fn from_str(text: &str) -> Result<Self, UnknownCloud> {
-        match text {
-            "local" => Ok(Self::Local),
-            other => Err(UnknownCloud(other.chars().take(80).collect())),
-        }
+        let named = Self::ALL.into_iter().find(|cloud| cloud.as_str() == text);
+        named.ok_or_else(|| UnknownCloud(text.chars().take(80).collect()))
     }
 }
 

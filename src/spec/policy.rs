@@ -3,19 +3,34 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CountOrPercent, Problem, TimeSpan};
+use super::{Canary, CountOrPercent, Gate, Percent, Problem, TimeSpan};
 
 /// Longest rollout that can be asked for.
 pub const TOTAL_TIMEOUT_MAX: TimeSpan = TimeSpan::from_seconds(8 * 60 * 60);
+/// Fewest versions that stay startable: what serves, and what served before.
+const HISTORY_LIMIT_MIN: u32 = 2;
 
 /// How a version is replaced: limits, pace, deadlines, what happens on failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeploymentPolicy {
-    /// Replicas above the desired number while the rollout runs: a count, or a percent that rounds up.
-    pub max_surge: CountOrPercent,
-    /// Replicas that may be missing while the rollout runs: a count, or a percent that rounds down.
-    pub max_unavailable: CountOrPercent,
+    /// What the fields that are not set are: `rolling` replaces a few replicas at a time; `canary` lets one replica
+    /// serve first; `blue_green` starts a whole second fleet and moves traffic when all of it is available;
+    /// `all_at_once` starts a whole second fleet, and each of its replicas serves as soon as it is ready.
+    pub strategy: Strategy,
+    /// Replicas above the desired number while the rollout runs: a count, or a percent that rounds up. 1 by default;
+    /// all of them for `blue_green` and `all_at_once`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_surge: Option<CountOrPercent>,
+    /// Replicas that may be missing while the rollout runs: a count, or a percent that rounds down. None by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_unavailable: Option<CountOrPercent>,
+    /// Lets a part of the new version serve before the rest follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+    /// What has to hold while a canary or a batch bakes. A gate that fails turns the rollout back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
     /// Replaces replicas in batches, each of which bakes before the next one starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
@@ -33,6 +48,14 @@ pub struct DeploymentPolicy {
     pub rollback: Rollback,
     /// How replicas leave.
     pub drain: Drain,
+    /// How long the replicas of the prior version stay after the rollout has succeeded, without traffic, so that going
+    /// back needs no start.
+    #[serde(skip_serializing_if = "TimeSpan::is_zero")]
+    pub keep_warm: TimeSpan,
+    /// Versions of the endpoint that the cloud keeps startable, the newest ones and always those that serve. The
+    /// ledger keeps every snapshot.
+    #[schemars(range(min = 2, max = 1000))]
+    pub history_limit: u32,
     /// What happens when the cloud has no devices for new replicas.
     pub on_no_capacity: OnNoCapacity,
     /// What happens when the apply is stopped: `hold` leaves the rollout where it is, for the next apply to go on;
@@ -45,8 +68,11 @@ pub struct DeploymentPolicy {
 impl Default for DeploymentPolicy {
     fn default() -> Self {
         Self {
-            max_surge: CountOrPercent::Count(1),
-            max_unavailable: CountOrPercent::Count(0),
+            strategy: Strategy::default(),
+            max_surge: None,
+            max_unavailable: None,
+            canary: None,
+            gates: Vec::new(),
             batch: None,
             min_ready: TimeSpan::from_seconds(30),
             progress_deadline: TimeSpan::from_seconds(600),
@@ -54,11 +80,29 @@ impl Default for DeploymentPolicy {
             max_start_failures: 2,
             rollback: Rollback::default(),
             drain: Drain::default(),
+            keep_warm: TimeSpan::ZERO,
+            history_limit: 10,
             on_no_capacity: OnNoCapacity::default(),
             on_interrupt: OnInterrupt::default(),
             allow_downtime: false,
         }
     }
+}
+
+/// A preset of the other fields.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Strategy {
+    /// A few replicas at a time.
+    #[default]
+    Rolling,
+    /// One replica serves first.
+    Canary,
+    /// A whole second fleet, then the traffic.
+    BlueGreen,
+    /// A whole second fleet, each replica of which serves as soon as it is ready.
+    AllAtOnce,
 }
 
 /// Replaces replicas in batches.
@@ -170,10 +214,37 @@ pub enum OnInterrupt {
 }
 
 impl DeploymentPolicy {
+    /// Replicas above the desired number: as given, else as the strategy has it.
+    pub fn surge(&self) -> CountOrPercent {
+        self.max_surge.unwrap_or(match self.strategy {
+            Strategy::Rolling | Strategy::Canary => CountOrPercent::Count(1),
+            Strategy::BlueGreen | Strategy::AllAtOnce => CountOrPercent::Percent(Percent::ALL),
+        })
+    }
+
+    /// Replicas that may be missing: as given, else none.
+    pub fn unavailable(&self) -> CountOrPercent {
+        self.max_unavailable.unwrap_or(CountOrPercent::Count(0))
+    }
+
+    /// The canary: as given, with what the strategy fills in. Nothing where no part of a version serves before the rest.
+    pub fn effective_canary(&self) -> Option<Canary> {
+        match (self.strategy, &self.canary) {
+            (Strategy::BlueGreen, given) => {
+                let given = given.clone().unwrap_or_default();
+                let all = CountOrPercent::Percent(Percent::ALL);
+                let size = Some(given.size.unwrap_or(all));
+                Some(Canary { size, weight: Some(given.weight.unwrap_or(Percent::NONE)), ..given })
+            }
+            (Strategy::Canary, None) => Some(Canary::default()),
+            (_, given) => given.clone(),
+        }
+    }
+
     /// Every problem that can be seen without knowing the number of replicas.
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        if self.max_surge.is_literal_zero() && self.max_unavailable.is_literal_zero() {
+        if self.surge().is_literal_zero() && self.unavailable().is_literal_zero() {
             problems.push(
                 Problem::at(
                     "max_surge",
@@ -183,6 +254,10 @@ impl DeploymentPolicy {
                 )
                 .related_to("max_unavailable"),
             );
+        }
+        problems.extend(self.contradictions());
+        for (index, gate) in self.gates.iter().enumerate() {
+            problems.extend(gate.validate().into_iter().map(|problem| problem.within("gates", index)));
         }
         if self.batch.as_ref().is_some_and(|batch| batch.size.is_literal_zero()) {
             problems.push(Problem::at("batch.size", "Empty batch", "A batch holds at least one replica."));
@@ -197,6 +272,11 @@ impl DeploymentPolicy {
         if self.total_timeout.is_some_and(|total| total == TimeSpan::ZERO || total > TOTAL_TIMEOUT_MAX) {
             let detail = format!("More than zero and up to {TOTAL_TIMEOUT_MAX}.");
             problems.push(Problem::at("total_timeout", "Out of range", detail));
+        }
+        if self.history_limit < HISTORY_LIMIT_MIN {
+            let detail =
+                format!("At least {HISTORY_LIMIT_MIN}: the version that serves and the one before it.");
+            problems.push(Problem::at("history_limit", "Out of range", detail));
         }
         if self.max_start_failures == 0 {
             problems.push(Problem::at("max_start_failures", "Out of range", "At least 1."));
@@ -223,9 +303,114 @@ impl DeploymentPolicy {
     }
 }
 
+impl DeploymentPolicy {
+    /// Settings that cannot all be meant.
+    fn contradictions(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let all = CountOrPercent::Percent(Percent::ALL);
+        let canary = self.effective_canary();
+        if let Some(given) = &self.canary {
+            problems.extend(given.validate().into_iter().map(|problem| problem.below("canary")));
+        }
+        if self.strategy == Strategy::AllAtOnce && canary.is_some() {
+            let detail = "all_at_once lets every replica serve as soon as it is ready. Remove canary, or take another \
+                          strategy.";
+            problems.push(Problem::at("canary", "A canary of everything", detail).related_to("strategy"));
+        }
+        let whole = matches!(self.strategy, Strategy::BlueGreen | Strategy::AllAtOnce);
+        let partial = matches!(self.surge(), CountOrPercent::Percent(share) if share < Percent::ALL);
+        if whole && partial {
+            let detail = format!(
+                "A whole second fleet needs max_surge = \"100%\", and {} is given. Leave max_surge out.",
+                self.surge()
+            );
+            problems
+                .push(Problem::at("max_surge", "No room for a second fleet", detail).related_to("strategy"));
+        }
+        if whole && self.batch.is_some() {
+            let detail =
+                "The strategy starts a whole second fleet at once. Remove batch, or take another strategy.";
+            problems.push(Problem::at("batch", "Batches of everything", detail).related_to("strategy"));
+        }
+        if self.strategy == Strategy::BlueGreen && canary.is_some_and(|canary| canary.size != Some(all)) {
+            let detail = "blue_green moves traffic when all of the new version is available. Remove canary.size, or \
+                          take the strategy canary.";
+            problems
+                .push(Problem::at("canary.size", "A part of a second fleet", detail).related_to("strategy"));
+        }
+        problems.extend(self.idle_settings());
+        problems
+    }
+
+    /// Settings that could never have an effect.
+    fn idle_settings(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let bakes =
+            [self.effective_canary().map(|canary| canary.bake), self.batch.as_ref().map(|batch| batch.bake)];
+        if !self.gates.is_empty() && bakes.into_iter().flatten().all(|bake| bake.is_zero()) {
+            let detail = "Gates are checked while a canary or a batch bakes, and nothing bakes here. Set canary.bake or \
+                          batch.bake.";
+            problems.push(
+                Problem::at("gates", "Gates that are never checked", detail)
+                    .related_to("canary")
+                    .related_to("batch"),
+            );
+        }
+        if !self.keep_warm.is_zero() && self.surge().is_literal_zero() {
+            let detail = "With max_surge = 0 no replica of the prior version is left at the end. Allow at least one \
+                          replica more, or leave keep_warm out.";
+            problems.push(Problem::at("keep_warm", "Nothing to keep", detail).related_to("max_surge"));
+        }
+        problems
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn policies_that_contradict_themselves_are_refused() {
+        let gate = serde_json::json!([{ "http": { "url": "http://localhost" } }]);
+        for (json, path) in [
+            (serde_json::json!({ "canary": { "weight": "20%", "steps": ["50%", "40%"] } }), "canary.steps"),
+            (serde_json::json!({ "canary": { "size": 0 } }), "canary.size"),
+            (serde_json::json!({ "strategy": "blue_green", "max_surge": "50%" }), "max_surge"),
+            (serde_json::json!({ "strategy": "blue_green", "canary": { "size": 1 } }), "canary.size"),
+            (serde_json::json!({ "strategy": "all_at_once", "canary": {} }), "canary"),
+            (serde_json::json!({ "strategy": "blue_green", "batch": { "size": 1 } }), "batch"),
+            (serde_json::json!({ "gates": gate }), "gates"),
+            (serde_json::json!({ "gates": gate, "canary": { "bake": "0s" } }), "gates"),
+            (serde_json::json!({ "keep_warm": "5m", "max_surge": 0, "max_unavailable": 1 }), "keep_warm"),
+            (serde_json::json!({ "history_limit": 1 }), "history_limit"),
+        ] {
+            assert_eq!(paths(json.clone()), [path], "{json}");
+        }
+        for json in [
+            serde_json::json!({ "strategy": "blue_green", "gates": gate, "keep_warm": "5m" }),
+            serde_json::json!({ "strategy": "canary", "canary": { "weight": "10%", "steps": ["50%"] } }),
+            serde_json::json!({ "strategy": "all_at_once" }),
+        ] {
+            assert_eq!(paths(json.clone()), [""; 0], "{json}");
+        }
+    }
+
+    #[test]
+    fn strategies_are_presets_of_the_other_fields() {
+        let resolved = |json| -> (String, Option<Canary>) {
+            let policy: DeploymentPolicy = serde_json::from_value(json).unwrap();
+            (policy.surge().to_string(), policy.effective_canary())
+        };
+        assert_eq!(resolved(serde_json::json!({})), ("1".to_owned(), None));
+        let (surge, canary) = resolved(serde_json::json!({ "strategy": "canary" }));
+        assert_eq!((surge.as_str(), canary.unwrap().replicas(0, 8)), ("1", 1));
+        let (surge, canary) =
+            resolved(serde_json::json!({ "strategy": "blue_green", "canary": { "bake": "1m" } }));
+        let canary = canary.unwrap();
+        assert_eq!((surge.as_str(), canary.replicas(0, 8)), ("100%", 8));
+        assert_eq!((canary.share(0), canary.bake), (Some(Percent::NONE), TimeSpan::from_seconds(60)));
+        assert_eq!(resolved(serde_json::json!({ "strategy": "all_at_once" })), ("100%".to_owned(), None));
+    }
 
     fn paths(json: serde_json::Value) -> Vec<String> {
         let policy: DeploymentPolicy = serde_json::from_value(json).unwrap();

@@ -39,6 +39,16 @@ impl Problem {
         self
     }
 
+    /// Moves the problem into an element of a list: what is wrong with a gate is wrong at `gates[0]` of the policy.
+    #[must_use]
+    pub fn within(mut self, list: &str, index: usize) -> Self {
+        for path in std::iter::once(&mut self.path).chain(&mut self.related) {
+            path.insert(0, PathStep::Index(index));
+            path.insert(0, PathStep::Attribute(list.to_owned()));
+        }
+        self
+    }
+
     /// Moves the problem below an attribute: what is wrong in a policy is wrong at `policy` of the endpoint.
     #[must_use]
     pub fn below(mut self, attribute: &str) -> Self {

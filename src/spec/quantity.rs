@@ -13,6 +13,9 @@ pub enum InvalidQuantity {
     /// Not a count or a percent.
     #[error("`{0}` is neither a count such as `2` nor a percent such as `25%`")]
     NotCountOrPercent(String),
+    /// Not a percent.
+    #[error("`{0}` is not a percent such as `10%`")]
+    NotPercent(String),
     /// A percent over one hundred.
     #[error("`{0}` is over 100%")]
     PercentTooLarge(String),
@@ -28,6 +31,8 @@ pub struct Percent(u8);
 impl Percent {
     /// All of it.
     pub const ALL: Self = Self(100);
+    /// Nothing of it.
+    pub const NONE: Self = Self(0);
 
     /// Checks and wraps a percent.
     pub fn new(percent: u8) -> Option<Self> {
@@ -37,6 +42,87 @@ impl Percent {
     /// The percent as a number from 0 to 100.
     pub const fn as_u8(self) -> u8 {
         self.0
+    }
+}
+
+impl FromStr for Percent {
+    type Err = InvalidQuantity;
+    fn from_str(text: &str) -> Result<Self, InvalidQuantity> {
+        let shown = || text.chars().take(80).collect::<String>();
+        match text.parse()? {
+            CountOrPercent::Percent(percent) => Ok(percent),
+            CountOrPercent::Count(_) => Err(InvalidQuantity::NotPercent(shown())),
+        }
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}%", self.0)
+    }
+}
+
+impl Serialize for Percent {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Percent {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string" })
+    }
+}
+
+/// A finite number that bounds a measurement.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, JsonSchema)]
+#[schemars(inline, transparent)]
+pub struct Bound(f64);
+
+impl Eq for Bound {}
+
+impl Bound {
+    /// Checks and wraps a number.
+    pub fn new(number: f64) -> Option<Self> {
+        number.is_finite().then_some(Self(number))
+    }
+
+    /// The number.
+    pub const fn as_f64(self) -> f64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)
+    }
+}
+
+impl Serialize for Bound {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        Self::new(number).ok_or_else(|| serde::de::Error::custom("the number must be finite"))
     }
 }
 
@@ -158,6 +244,11 @@ impl TimeSpan {
     /// So many milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
+    }
+
+    /// Whether it is no time at all.
+    pub const fn is_zero(&self) -> bool {
+        self.0.is_zero()
     }
 
     /// The span as the standard library's type.

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, TimeSpan, VersionNumber, Warmup};
+use super::{
+    CloudName, EasVersion, FriendliVersion, Problem, SagemakerVersion, TimeSpan, VersionNumber,
+    VertexAiVersion, Warmup,
+};
 
 /// Most replicas that one version may ask for.
 pub const REPLICAS_MAX: u32 = 10_000;
@@ -21,6 +24,7 @@ pub struct VersionSpec {
     /// The model that replicas load.
     pub model: Model,
     /// The program that serves it.
+    #[serde(default)]
     pub container: Container,
     /// The accelerators that each replica occupies. None by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +43,23 @@ pub struct VersionSpec {
     /// Environment variables of the process.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Names the values of the secret environment variables. Nothing when there are none; the values themselves are
+    /// never part of a version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100))]
+    pub secret_env_version: Option<String>,
+    /// Settings that only Amazon `SageMaker` knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sagemaker: Option<SagemakerVersion>,
+    /// Settings that only Google Vertex AI knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vertex_ai: Option<VertexAiVersion>,
+    /// Settings that only Alibaba Cloud PAI-EAS knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eas: Option<EasVersion>,
+    /// Settings that only Friendli Dedicated Endpoints knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub friendli: Option<FriendliVersion>,
 }
 
 /// The model that replicas load.
@@ -46,18 +67,24 @@ pub struct VersionSpec {
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// Where the model comes from. On the local cloud the path of a file or folder, copied into the cloud's own
-    /// store when the version is minted; replicas get the path of the copy as `MODEL_PATH`.
+    /// store when the version is minted; replicas get the path of the copy as `MODEL_PATH`. Elsewhere what the cloud
+    /// takes: an object's address such as `s3://…`, `gs://…` or `oss://…`, a registered model, or a model's name.
     #[schemars(length(min = 1, max = 32768))]
     pub source: String,
 }
 
 /// The program that serves the model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Container {
+    /// Image that holds the program. Not for the local cloud, which runs programs of this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
     /// Program and arguments. `$(NAME)` stands for an environment variable of the replica, such as `$(PORT)` or
     /// `$(MODEL_PATH)`; `$$(` is a literal `$(`.
-    #[schemars(length(min = 1, max = 1000))]
+    #[serde(default)]
+    #[schemars(length(max = 1000))]
     pub command: Vec<String>,
 }
 
@@ -139,11 +166,24 @@ impl VersionSpec {
         self.accelerator.as_ref().map_or(0, |accelerator| accelerator.count)
     }
 
+    /// Settings of clouds other than the one that the version is for: they would be ignored.
+    pub fn settings_of_others(&self, cloud: CloudName) -> Vec<Problem> {
+        settings_of_others(
+            cloud,
+            [
+                (CloudName::Sagemaker, self.sagemaker.is_some()),
+                (CloudName::VertexAi, self.vertex_ai.is_some()),
+                (CloudName::Eas, self.eas.is_some()),
+                (CloudName::Friendli, self.friendli.is_some()),
+            ],
+        )
+    }
+
     fn validate_texts(&self, problems: &mut Vec<Problem>) {
         if self.model.source.trim().is_empty() {
             problems.push(Problem::at("model.source", "Missing model", "Name the model to serve."));
         }
-        if self.container.command.first().is_none_or(|program| program.trim().is_empty()) {
+        if self.container.command.first().is_some_and(|program| program.trim().is_empty()) {
             problems.push(Problem::at(
                 "container.command",
                 "Missing program",
@@ -223,6 +263,19 @@ impl VersionSpec {
     }
 }
 
+/// A problem for each block of settings that is set and belongs to another cloud.
+pub(super) fn settings_of_others<const N: usize>(
+    cloud: CloudName,
+    blocks: [(CloudName, bool); N],
+) -> Vec<Problem> {
+    let strange = blocks.into_iter().filter(|(owner, is_set)| *is_set && *owner != cloud);
+    let problem = |(owner, _): (CloudName, bool)| {
+        let detail = format!("`{owner}` holds settings of that cloud, and this is for `{cloud}`. Remove it.");
+        Problem::at(owner.as_str(), "Settings of another cloud", detail)
+    };
+    strange.map(problem).collect()
+}
+
 /// What is wrong with the path of a request, if something is.
 pub(super) fn invalid_path(attribute: &str, path: &str) -> Option<Problem> {
     let is_usable = path.starts_with('/') && !path.contains(|c: char| c.is_whitespace() || c.is_control());
@@ -230,7 +283,7 @@ pub(super) fn invalid_path(attribute: &str, path: &str) -> Option<Problem> {
     (!is_usable).then(|| Problem::at(attribute, "Invalid path", detail))
 }
 
-fn is_variable_name(name: &str) -> bool {
+pub(super) fn is_variable_name(name: &str) -> bool {
     !name.starts_with(|c: char| c.is_ascii_digit())
         && !name.is_empty()
         && name.len() <= 256
@@ -302,7 +355,7 @@ mod tests {
     fn every_problem_is_reported_at_once_with_its_path() {
         let bad = serde_json::json!({
             "model": { "source": " " },
-            "container": { "command": [] },
+            "container": { "command": [" "] },
             "scaling": { "min_replicas": 3, "max_replicas": 2 },
             "health": { "path": "health", "interval": "0s" },
             "env": { "1BAD": "x", "GOOD": "nul\u{0}" },

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::calls::Calls;
 use super::diagnostics::{self, Diagnostics, Report};
 use super::dynamic::{from_wire, to_wire, unreadable};
+use super::identity::identity;
 use super::plan::storable;
 use super::resource::{ApplyOutcome, Context, CreateRequest, DeleteRequest, ManagedResource, UpdateRequest};
 use super::schema::ResourceSchema;
@@ -33,6 +34,7 @@ pub(super) async fn apply(
     let unchanged = wire::ApplyResourceChangeResponse {
         new_state: request.prior_state.clone(),
         private: request.planned_private.clone(),
+        new_identity: request.planned_identity.clone(),
         ..Default::default()
     };
     let work = applied(resource.clone(), context.clone(), request, unchanged.clone());
@@ -71,6 +73,7 @@ async fn applied(
                 after_change(schema, outcome.state, prior, &mut found)
             };
             reply.new_state = Some(to_wire(schema, &state));
+            reply.new_identity = identity(resource.as_ref(), &state).or(reply.new_identity);
             if let Some(private) = outcome.private {
                 reply.private = private;
             }

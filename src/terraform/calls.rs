@@ -12,16 +12,23 @@ use tokio::time::Instant;
 
 use super::diagnostics::{self, Diagnostics, Report};
 use super::dynamic::config;
+use super::ephemeral::EphemeralResource;
+use super::function::Function;
 use super::lifecycle::Lifecycle;
 use super::resource::{Context, DataSource, ManagedResource, Provider};
 use super::value::Path;
 use super::{log, validate, wire};
 
+/// Why an answer has to wait, in the words of the protocol.
+const PROVIDER_CONFIG_UNKNOWN: i32 = 2;
+
 /// A provider and everything that calls to it need.
 pub(super) struct Calls {
     provider: Arc<dyn Provider>,
-    resources: BTreeMap<&'static str, Arc<dyn ManagedResource>>,
+    pub(super) resources: BTreeMap<&'static str, Arc<dyn ManagedResource>>,
     data_sources: BTreeMap<&'static str, Arc<dyn DataSource>>,
+    pub(super) ephemerals: BTreeMap<&'static str, Arc<dyn EphemeralResource>>,
+    pub(super) functions: BTreeMap<&'static str, Arc<dyn Function>>,
     lifecycle: Arc<Lifecycle>,
 }
 
@@ -59,6 +66,10 @@ replies!(
     ApplyResourceChangeResponse,
     ImportResourceStateResponse,
     ReadDataSourceResponse,
+    OpenEphemeralResourceResponse,
+    RenewEphemeralResourceResponse,
+    MoveResourceStateResponse,
+    GenerateResourceConfigResponse,
 );
 
 impl Calls {
@@ -67,7 +78,14 @@ impl Calls {
             provider.resources().into_iter().map(|resource| (resource.type_name(), resource)).collect();
         let data_sources =
             provider.data_sources().into_iter().map(|source| (source.type_name(), source)).collect();
-        Self { provider, resources, data_sources, lifecycle }
+        let ephemerals = provider
+            .ephemeral_resources()
+            .into_iter()
+            .map(|resource| (resource.type_name(), resource))
+            .collect();
+        let functions =
+            provider.functions().into_iter().map(|function| (function.name(), function)).collect();
+        Self { provider, resources, data_sources, ephemerals, functions, lifecycle }
     }
 
     /// Notes that a call begins; `resource_type` is empty when it is about the provider.
@@ -88,30 +106,37 @@ impl Calls {
             server_capabilities: Some(capabilities()),
             resources: self.resources.keys().map(named).collect(),
             data_sources: self.data_sources.keys().map(named).collect(),
-            ..Default::default()
+            functions: self.functions.keys().map(named).collect(),
+            ephemeral_resources: self.ephemerals.keys().map(named).collect(),
+            diagnostics: Vec::new(),
         }
     }
 
     pub fn provider_schema(&self) -> wire::GetProviderSchemaResponse {
         let resources = self.resources.iter().map(|(name, r)| ((*name).to_owned(), r.schema().to_wire()));
         let sources = self.data_sources.iter().map(|(name, s)| ((*name).to_owned(), s.schema().to_wire()));
+        let ephemerals = self.ephemerals.iter().map(|(name, e)| ((*name).to_owned(), e.schema().to_wire()));
         wire::GetProviderSchemaResponse {
             provider: Some(self.provider.schema().to_wire()),
             resource_schemas: resources.collect(),
             data_source_schemas: sources.collect(),
+            ephemeral_resource_schemas: ephemerals.collect(),
+            functions: self.functions().functions,
             server_capabilities: Some(capabilities()),
             ..Default::default()
         }
     }
 
-    #[expect(clippy::unused_self, reason = "functions will be listed by the provider")]
     pub fn functions(&self) -> wire::GetFunctionsResponse {
-        wire::GetFunctionsResponse::default()
+        let functions = self.functions.iter().map(|(name, f)| ((*name).to_owned(), f.signature().to_wire()));
+        wire::GetFunctionsResponse { functions: functions.collect(), diagnostics: Vec::new() }
     }
 
-    #[expect(clippy::unused_self, reason = "identities will be listed by the resources")]
-    pub fn identity_schemas(&self) -> wire::GetResourceIdentitySchemasResponse {
-        wire::GetResourceIdentitySchemasResponse::default()
+    /// That the answer has to wait for the provider's configuration, if it does and the client can wait.
+    pub fn deferred(&self, client: Option<wire::ClientCapabilities>) -> Option<wire::Deferred> {
+        let can_wait = client.is_some_and(|client| client.deferral_allowed);
+        (can_wait && self.provider.awaits_configuration())
+            .then_some(wire::Deferred { reason: PROVIDER_CONFIG_UNKNOWN })
     }
 
     pub async fn validate_provider(
@@ -180,7 +205,7 @@ impl Calls {
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "it is the error of a result, which should be small")]
-fn unknown_type<R: Reply>(type_name: &str) -> Box<R> {
+pub(super) fn unknown_type<R: Reply>(type_name: &str) -> Box<R> {
     let mut found = Diagnostics::default();
     found.error_at(&Path::root(), "Unknown type", format!("There is no {type_name} in this provider."));
     let mut reply = R::default();
@@ -198,8 +223,8 @@ fn capabilities() -> wire::ServerCapabilities {
     wire::ServerCapabilities {
         plan_destroy: true,
         get_provider_schema_optional: true,
-        move_resource_state: false,
-        generate_resource_config: false,
+        move_resource_state: true,
+        generate_resource_config: true,
     }
 }
 

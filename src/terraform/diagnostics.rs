@@ -89,7 +89,8 @@ fn attribute_path(path: &Path) -> AttributePath {
     AttributePath { steps: steps.collect() }
 }
 
-fn path(attribute: &AttributePath) -> Path {
+/// Where an attribute is.
+pub(super) fn path(attribute: &AttributePath) -> Path {
     let steps = attribute.steps.iter().map(|step| match step {
         AttributePathStep::Attribute(name) => PathStep::Attribute(name.to_string()),
         AttributePathStep::Key(key) => PathStep::Key(key.to_string()),

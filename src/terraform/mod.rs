@@ -4,7 +4,9 @@
 //! the [`Provider`] and [`ManagedResource`] traits, and answers that Terraform accepts.
 //!
 //! ```text
-//! handshake → tls → server → router → calls, resource_calls, data_calls, plan_call, apply → resource (the traits)
+//! handshake → tls → server → router → calls, resource_calls, data_calls, plan_call, apply,
+//!                                      ephemeral_calls, function_calls, identity
+//!                                   → resource, ephemeral, function (the traits)
 //!                                       wire ⇄ value, by schema → validate, plan, consistency
 //! ```
 //!
@@ -21,8 +23,11 @@ pub mod deployment_policy;
 pub mod diagnostics;
 pub mod endpoint;
 pub mod endpoint_version;
+pub mod ephemeral;
+pub mod function;
 pub mod log;
-pub mod plan;
+pub mod minted;
+mod plan;
 pub mod provider;
 pub mod resource;
 pub mod schema;
@@ -33,16 +38,31 @@ pub mod wire;
 mod apply;
 mod calls;
 mod data_calls;
+mod data_sources;
 mod dynamic;
 mod endpoint_outcome;
+mod endpoint_rollout;
+mod endpoint_token;
+mod ephemeral_calls;
+mod function_calls;
+mod functions;
 mod handshake;
+mod identities;
+mod identity;
+mod labels;
 mod lifecycle;
 mod plan_call;
 mod resource_calls;
 mod router;
 mod server;
+mod timeouts;
 mod tls;
+mod upgrades;
+mod version_import;
+mod version_secrets;
 
+pub use ephemeral::EphemeralResource;
+pub use function::Function;
 pub use handshake::{HandshakeError, STARTED_BY_HAND, started_by_terraform};
 pub use resource::{DataSource, ManagedResource, Provider};
 pub use server::{Mode, ServeError, serve};

@@ -190,6 +190,24 @@ pub fn storable(schema: &ResourceSchema, state: Value) -> Value {
     without_unknown(storable_plan(schema, state))
 }
 
+/// The configuration that would plan this state: without what is computed, and without what is so by default.
+pub fn generated_config(schema: &ResourceSchema, state: Value) -> Value {
+    let config = state.clone();
+    written(schema, schema.root(), "", &config, storable(schema, state))
+}
+
+fn written(schema: &ResourceSchema, node: Node<'_>, at: &str, config: &Value, value: Value) -> Value {
+    descend(node, at, config, value, &|step| {
+        let default = schema.rule(step.at).and_then(|rule| rule.default.as_ref());
+        let default =
+            default.map(|default| complete(schema, step.node, step.at, default.clone())).unwrap_or_default();
+        if step.constraint == AttributeConstraint::Computed || step.value == default {
+            return Value::Null;
+        }
+        written(schema, step.node, step.at, step.config, step.value)
+    })
+}
+
 /// Puts null in place of every write-only attribute; unknowns stay.
 pub fn storable_plan(schema: &ResourceSchema, planned: Value) -> Value {
     let config = planned.clone();

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::calls::Calls;
 use super::diagnostics::{self, Diagnostics, Report, path_to_wire};
 use super::dynamic::{from_wire, to_wire, unreadable};
+use super::identity::identity;
 use super::plan::{planned_state, replacements, storable_plan};
-use super::resource::{Context, ManagedResource, PlanRequest};
+use super::resource::{Context, ManagedResource, PlanOutcome, PlanRequest};
 use super::schema::ResourceSchema;
 use super::value::{Path, Value};
 use super::wire;
@@ -22,7 +23,8 @@ pub(super) async fn plan(
         Err(unknown) => return *unknown,
     };
     let call = calls.begin("PlanResourceChange", &request.type_name);
-    let work = planned(resource, call.context.clone(), request);
+    let deferred = calls.deferred(request.client_capabilities);
+    let work = planned(resource, call.context.clone(), request, deferred);
     calls.run(call, work, Default::default).await
 }
 
@@ -30,18 +32,24 @@ async fn planned(
     resource: Arc<dyn ManagedResource>,
     context: Context,
     message: wire::PlanResourceChangeRequest,
+    deferred: Option<wire::Deferred>,
 ) -> wire::PlanResourceChangeResponse {
     let schema = resource.schema();
     let mut found = Diagnostics::default();
     let mut reply = wire::PlanResourceChangeResponse {
         planned_private: message.prior_private.clone(),
+        planned_identity: message.prior_identity.clone(),
+        deferred,
         ..Default::default()
     };
     match plan_request(schema, message) {
         Ok(request) => {
             let prior = request.prior.clone();
             let destroys = request.planned.is_none();
-            let outcome = resource.plan(&context, request, &mut found).await;
+            let outcome = match deferred {
+                Some(_) => PlanOutcome { planned: request.planned, ..PlanOutcome::default() },
+                None => resource.plan(&context, request, &mut found).await,
+            };
             if outcome.planned.is_none() && !destroys && !found.has_errors() {
                 found.error_at(
                     &Path::root(),
@@ -54,6 +62,7 @@ async fn planned(
             let wanted = outcome.requires_replace.iter().map(|path| schema.typed_path(path));
             reply.requires_replace = replaced(schema, prior.as_ref(), &planned, wanted);
             reply.planned_state = Some(to_wire(schema, &planned));
+            reply.planned_identity = identity(resource.as_ref(), &planned).or(reply.planned_identity);
             if let Some(private) = outcome.private {
                 reply.planned_private = private;
             }

@@ -3,31 +3,34 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::decode::decode;
 use super::deployment_policy::DeploymentPolicyResource;
 use super::diagnostics::{Diagnostics, Report};
 use super::endpoint::EndpointResource;
+use super::endpoint_token::EndpointTokenResource;
 use super::endpoint_version::EndpointVersionResource;
-use super::resource::{ManagedResource, Provider};
+use super::ephemeral::EphemeralResource;
+use super::function::Function;
+use super::resource::{DataSource, ManagedResource, Provider};
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
+use super::{data_sources, functions, labels};
 use crate::agent::locations::Locations;
-use crate::clock::SystemClock;
-use crate::cloud::local::{LocalCloud, LocalSettings};
-use crate::cloud::{Chain, Cloud};
-use crate::engine::{Engine, this_process};
+use crate::cloud::eas::EasSettings;
+use crate::cloud::friendli::FriendliSettings;
+use crate::cloud::local::LocalSettings;
+use crate::cloud::sagemaker::SagemakerSettings;
+use crate::cloud::vertex_ai::VertexAiSettings;
+use crate::cloud::{Chain, CloudSettings};
+use crate::engine::Engine;
 use crate::ledger::{Ledger, address};
 use crate::spec::{CloudName, PinnedVersion, VersionId};
-
-/// Time between two looks at a fleet while a rollout runs on the local cloud.
-const POLL: Duration = Duration::from_millis(200);
 
 /// Manages GPU inference endpoints, the immutable versions that they serve, and the policies by which one version
 /// replaces another.
@@ -35,13 +38,20 @@ const POLL: Duration = Duration::from_millis(200);
 #[serde(default)]
 struct ProviderConfig {
     /// The cloud of resources that name none. `local` by default: replica processes on this machine.
-    #[schemars(with = "Option<String>", extend("enum" = ["local"]))]
+    #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS))]
     cloud: Option<CloudName>,
-    /// Where versions and rollouts are recorded: `file:///path`. By default the folder `ledger` in the local cloud's
-    /// data folder. Also read from `SLUICE_LEDGER`.
+    /// Where versions and rollouts are recorded: `file:///path`, `s3://bucket/folder`, `gs://bucket/folder` or
+    /// `az://container/folder`; credentials come from the environment. By default the folder `ledger` in the local
+    /// cloud's data folder. Also read from `SLUICE_LEDGER`.
     ledger: Option<String>,
+    /// Labels of every endpoint and version. A resource's own `labels` win over them.
+    default_labels: Option<BTreeMap<String, String>>,
     /// How to reach the local cloud.
     local: Option<LocalConfig>,
+    sagemaker: Option<SagemakerSettings>,
+    vertex_ai: Option<VertexAiSettings>,
+    eas: Option<EasSettings>,
+    friendli: Option<FriendliSettings>,
 }
 
 /// How to reach the local cloud.
@@ -72,7 +82,7 @@ struct LocalConfig {
 #[derive(Debug, Default)]
 pub struct Connections {
     settings: RwLock<Settings>,
-    engine: OnceCell<Engine>,
+    engines: AsyncMutex<BTreeMap<CloudName, Engine>>,
     planned: Mutex<BTreeMap<VersionId, PinnedVersion>>,
 }
 
@@ -95,15 +105,27 @@ impl Connections {
         named.unwrap_or_else(|| self.default_cloud())
     }
 
+    /// Labels of every resource.
+    pub fn default_labels(&self) -> BTreeMap<String, String> {
+        self.settings().config.default_labels.clone().unwrap_or_default()
+    }
+
     /// Whether the configuration is complete enough to ask anything.
     pub fn is_complete(&self) -> bool {
         !self.settings().incomplete
     }
 
     /// The engine for a cloud; connects when first asked. What is wrong is reported.
-    pub async fn engine(&self, _cloud: CloudName, diagnostics: &mut Diagnostics) -> Option<Engine> {
-        match self.engine.get_or_try_init(async || self.connect()).await {
-            Ok(engine) => Some(engine.clone()),
+    pub async fn engine(&self, cloud: CloudName, diagnostics: &mut Diagnostics) -> Option<Engine> {
+        let mut engines = self.engines.lock().await;
+        if let Some(engine) = engines.get(&cloud) {
+            return Some(engine.clone());
+        }
+        match self.connect(cloud).await {
+            Ok(engine) => {
+                engines.insert(cloud, engine.clone());
+                Some(engine)
+            }
             Err((summary, detail)) => {
                 diagnostics.error_at(&Path::root(), summary, detail);
                 None
@@ -121,16 +143,22 @@ impl Connections {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
-    fn connect(&self) -> Result<Engine, (String, String)> {
+    async fn connect(&self, cloud: CloudName) -> Result<Engine, (String, String)> {
         let config = self.settings().config.clone();
         let (local, data_dir) = local_settings(config.local.unwrap_or_default())?;
         let url = address(config.ledger, &data_dir);
-        let cloud = LocalCloud::connect(local)
-            .map_err(|error| ("The local cloud cannot be used".to_owned(), Chain(&error).to_string()))?;
         let ledger = Ledger::open(&url)
             .map_err(|error| ("The ledger cannot be opened".to_owned(), Chain(&error).to_string()))?;
-        let cloud: Arc<dyn Cloud> = Arc::new(cloud);
-        Ok(Engine { cloud, ledger, clock: Arc::new(SystemClock), holder: this_process(), poll: POLL })
+        let settings = CloudSettings {
+            local,
+            sagemaker: config.sagemaker.unwrap_or_default(),
+            vertex_ai: config.vertex_ai.unwrap_or_default(),
+            eas: config.eas.unwrap_or_default(),
+            friendli: config.friendli.unwrap_or_default(),
+        };
+        Engine::connect(cloud, &settings, ledger)
+            .await
+            .map_err(|error| (format!("The {cloud} cloud cannot be used"), error.chain()))
     }
 
     fn settings(&self) -> std::sync::RwLockReadGuard<'_, Settings> {
@@ -163,6 +191,9 @@ pub struct SluiceProvider {
     schema: ResourceSchema,
     connections: Arc<Connections>,
     resources: Vec<Arc<dyn ManagedResource>>,
+    data_sources: Vec<Arc<dyn DataSource>>,
+    ephemerals: Vec<Arc<dyn EphemeralResource>>,
+    functions: Vec<Arc<dyn Function>>,
 }
 
 impl SluiceProvider {
@@ -179,6 +210,9 @@ impl SluiceProvider {
                 Arc::new(EndpointVersionResource::new(connections.clone())?),
                 Arc::new(DeploymentPolicyResource::new(connections.clone())?),
             ],
+            data_sources: data_sources::all(&connections)?,
+            ephemerals: vec![Arc::new(EndpointTokenResource::new(connections.clone())?)],
+            functions: functions::all()?,
             connections,
         })
     }
@@ -191,6 +225,7 @@ impl Provider for SluiceProvider {
     }
 
     async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
+        labels::validate(config, "default_labels", diagnostics);
         let local = config.attribute("local");
         let set = |name: &str| !local.attribute(name).is_null();
         let known = |name: &str| local.attribute(name).is_wholly_known();
@@ -219,5 +254,21 @@ impl Provider for SluiceProvider {
 
     fn resources(&self) -> Vec<Arc<dyn ManagedResource>> {
         self.resources.clone()
+    }
+
+    fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+        self.data_sources.clone()
+    }
+
+    fn ephemeral_resources(&self) -> Vec<Arc<dyn EphemeralResource>> {
+        self.ephemerals.clone()
+    }
+
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
+        self.functions.clone()
+    }
+
+    fn awaits_configuration(&self) -> bool {
+        !self.connections.is_complete()
     }
 }

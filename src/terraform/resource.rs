@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::diagnostics::{Diagnostics, Report};
+use super::ephemeral::EphemeralResource;
+use super::function::Function;
 use super::schema::ResourceSchema;
 use super::value::{Path, Value};
 
@@ -142,6 +144,17 @@ pub struct Imported {
     pub private: Vec<u8>,
 }
 
+/// An object of another type that a `moved` block turns into one of this type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedFrom {
+    /// Address of the provider it came from.
+    pub provider: String,
+    /// Its type.
+    pub type_name: String,
+    /// Its stored state.
+    pub state: serde_json::Value,
+}
+
 /// A kind of object that Terraform creates, changes and destroys.
 ///
 /// Calls overlap. Mutating calls run to their end even if Terraform goes away; they see `Context::stop` instead.
@@ -208,6 +221,26 @@ pub trait ManagedResource: Send + Sync {
         None
     }
 
+    /// The attributes that say which object this is, for its whole life: attributes of the state by the same names.
+    /// Those that are not required can be left out on import. As it is: no identity.
+    fn identity_schema(&self) -> Option<&ResourceSchema> {
+        None
+    }
+
+    /// The id for [`ManagedResource::import`] that means the same as an identity.
+    fn import_id(&self, identity: &Value) -> Option<String> {
+        let _ = identity;
+        None
+    }
+
+    /// Turns the state of an object of another type into one that a read can complete. As it is: says that no other
+    /// type can be moved.
+    async fn moved(&self, source: MovedFrom, diagnostics: &mut Diagnostics) -> Option<Value> {
+        let detail = format!("{} cannot become {}.", source.type_name, self.type_name());
+        diagnostics.error_at(&Path::root(), "Move is not supported", detail);
+        None
+    }
+
     /// Turns a state of an older version into one of the current. As it is: says that the version is unknown.
     /// States of the current version never come here.
     async fn upgrade(
@@ -263,5 +296,20 @@ pub trait Provider: Send + Sync + 'static {
     /// All kinds of data source. Always the same.
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
         Vec::new()
+    }
+
+    /// All kinds of ephemeral resource. Always the same.
+    fn ephemeral_resources(&self) -> Vec<Arc<dyn EphemeralResource>> {
+        Vec::new()
+    }
+
+    /// All functions. Always the same.
+    fn functions(&self) -> Vec<Arc<dyn Function>> {
+        Vec::new()
+    }
+
+    /// Whether the configuration holds something that only an apply will tell.
+    fn awaits_configuration(&self) -> bool {
+        false
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::calls::Calls;
 use super::diagnostics::{self, Diagnostics, Report};
 use super::dynamic::{config, from_wire, to_wire, unreadable};
+use super::identity::{identity, import_id};
 use super::plan::{storable, write_only_paths};
 use super::resource::{Context, ManagedResource, ReadRequest};
 use super::schema::ResourceSchema;
@@ -63,8 +64,13 @@ impl Calls {
         let unchanged = wire::ReadResourceResponse {
             new_state: request.current_state.clone(),
             private: request.private.clone(),
+            new_identity: request.current_identity.clone(),
+            deferred: self.deferred(request.client_capabilities),
             ..Default::default()
         };
+        if unchanged.deferred.is_some() {
+            return unchanged;
+        }
         let work = read(resource, context, request, unchanged.clone());
         self.run(call, work, move || unchanged).await
     }
@@ -81,17 +87,23 @@ impl Calls {
         let context = call.context.clone();
         let work = async move {
             let mut found = Diagnostics::default();
-            let imported = resource.import(&context, &request.id, &mut found).await;
+            let id = match &request.identity {
+                Some(identity) => import_id(resource.as_ref(), identity, &mut found).unwrap_or_default(),
+                None => request.id,
+            };
+            let imported = resource.import(&context, &id, &mut found).await;
             if imported.is_none() && !found.has_errors() {
                 // Without this Terraform would say that the import worked.
-                let detail = format!("There is no {} with the id {:?}.", request.type_name, request.id);
+                let detail = format!("There is no {} with the id {id:?}.", request.type_name);
                 found.error_at(&Path::root(), "Nothing to import", detail);
             }
+            let identity_of_import =
+                imported.as_ref().and_then(|imported| identity(resource.as_ref(), &imported.state));
             let imported = imported.map(|imported| wire::ImportedResource {
                 type_name: request.type_name,
                 state: Some(to_wire(resource.schema(), &storable(resource.schema(), imported.state))),
                 private: imported.private,
-                identity: None,
+                identity: identity_of_import,
             });
             wire::ImportResourceStateResponse {
                 imported_resources: imported.into_iter().collect(),
@@ -156,6 +168,7 @@ async fn read(
             let outcome = resource.read(&context, request, &mut found).await;
             if !found.has_errors() {
                 let state = outcome.state.map_or(Value::Null, |state| storable(schema, state));
+                reply.new_identity = identity(resource.as_ref(), &state).or(reply.new_identity);
                 reply.new_state = Some(to_wire(schema, &state));
             }
             if let Some(private) = outcome.private {

@@ -64,6 +64,16 @@ impl Router {
             "ValidateDataResourceConfig" => {
                 unary(request, async move |m| calls.validate_data_source(m).await).await
             }
+            "ValidateEphemeralResourceConfig" => {
+                unary(request, async move |m| calls.validate_ephemeral(m).await).await
+            }
+            "OpenEphemeralResource" => unary(request, async move |m| calls.open_ephemeral(m).await).await,
+            "RenewEphemeralResource" => unary(request, async move |m| calls.renew_ephemeral(m).await).await,
+            "CloseEphemeralResource" => unary(request, async move |m| calls.close_ephemeral(m).await).await,
+            "CallFunction" => unary(request, async move |m| calls.call_function(&m)).await,
+            "UpgradeResourceIdentity" => unary(request, async move |m| calls.upgrade_identity(&m)).await,
+            "MoveResourceState" => unary(request, async move |m| calls.move_state(m).await).await,
+            "GenerateResourceConfig" => unary(request, async move |m| calls.generate_config(&m)).await,
             "ReadDataSource" => unary(request, async move |m| calls.read_data_source(m).await).await,
             "StopProvider" => {
                 self.lifecycle.stop();

@@ -65,7 +65,7 @@ fn flatten(path: String, value: Value, leaves: &mut BTreeMap<String, Value>) {
 }
 
 /// A value for one line of text.
-fn short(value: &Value) -> String {
+pub fn short(value: &Value) -> String {
     const LENGTH_MAX: usize = 60;
     /// As much of a digest as people compare: the algorithm and twelve digits.
     const DIGEST_LENGTH: usize = 19;

@@ -6,6 +6,6 @@ mod diff;
 mod digest;
 mod record;
 
-pub use diff::{Change, diff};
+pub use diff::{Change, diff, short};
 pub use digest::Digest;
 pub use record::VersionRecord;

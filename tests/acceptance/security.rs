@@ -44,7 +44,7 @@ fn local(world: &World, address: &str, token: &str) -> String {
 fn an_agent_on_tcp_turns_away_whoever_does_not_know_its_token() {
     let (world, address) = listening();
     let status = world.block_on(async {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = sluice::web::local_client().build().unwrap();
         client.get(format!("http://{address}/v1/endpoints")).send().await.unwrap().status()
     });
     assert_eq!(status, 401);

@@ -28,7 +28,7 @@ async fn an_agent_with_an_endpoint_does_not_end() {
     let mut machine = Machine::without_agent();
     machine.start_agent(&["--exit-when-idle", "1s"]);
     eventually("the agent answers", || async { machine.cloud.agent().await.ok() }).await;
-    machine.cloud.put_endpoint(&EndpointSpec { name: chat(), local: None }).await.unwrap();
+    machine.cloud.put_endpoint(&EndpointSpec::named(chat())).await.unwrap();
     let pid = machine.cloud.agent().await.unwrap().pid;
     let asked = tokio::time::Instant::now();
     eventually("more than the idle time has passed without a call", || async {
@@ -66,7 +66,7 @@ async fn a_call_to_an_agent_that_is_ending_is_answered_by_the_next_one() {
         pids.insert(cloud.agent().await.unwrap().pid);
         machine.cloud.shut_down_agent(true).await.unwrap();
         // At once, while the agent is on its way out.
-        let endpoint = EndpointSpec { name: chat(), local: None };
+        let endpoint = EndpointSpec::named(chat());
         cloud.put_endpoint(&endpoint).await.unwrap();
         cloud.delete_endpoint(&chat(), &drain(1)).await.unwrap();
     }

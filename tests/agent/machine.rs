@@ -124,7 +124,7 @@ impl Machine {
 
     /// Publishes a version of endpoint `chat`, which is created.
     pub async fn publish(&self, number: u32, more: &serde_json::Value) -> PinnedVersion {
-        let endpoint = EndpointSpec { name: chat(), local: None };
+        let endpoint = EndpointSpec::named(chat());
         self.cloud.put_endpoint(&endpoint).await.unwrap();
         let spec = self.spec(more);
         let pins = self.cloud.pin(&spec).await.unwrap().unwrap();
@@ -180,7 +180,7 @@ impl Machine {
 }
 
 pub async fn get(url: &str) -> Result<String, String> {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let client = sluice::web::local_client().timeout(PATIENCE).build().unwrap();
     let answer = client.get(url).send().await.map_err(|error| error.to_string())?;
     let status = answer.status();
     let body = answer.text().await.map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@ mod access;
 mod crashes;
 mod idle;
 mod machine;
+mod private;
 mod replica;
 mod serving;
 mod versions;

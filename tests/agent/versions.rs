@@ -10,7 +10,7 @@ use sluice::cloud::FleetCloud;
 #[tokio::test]
 async fn a_model_that_changed_after_the_plan_is_refused() {
     let machine = Machine::start().await;
-    machine.cloud.put_endpoint(&EndpointSpec { name: chat(), local: None }).await.unwrap();
+    machine.cloud.put_endpoint(&EndpointSpec::named(chat())).await.unwrap();
     let spec = machine.spec(&json!({}));
     let pins = machine.cloud.pin(&spec).await.unwrap().unwrap();
     std::fs::write(machine.path("model.bin"), "other").unwrap();
@@ -87,14 +87,15 @@ async fn a_port_that_is_asked_for_is_used_and_one_that_is_taken_is_refused() {
     let machine = Machine::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let endpoint = EndpointSpec { name: chat(), local: Some(LocalEndpoint { port: Some(port) }) };
+    let local = LocalEndpoint { port: Some(port), ..LocalEndpoint::default() };
+    let endpoint = EndpointSpec { local: Some(local), ..EndpointSpec::named(chat()) };
     let error = machine.cloud.put_endpoint(&endpoint).await.unwrap_err();
     assert_eq!(error.kind, CloudErrorKind::Conflict, "{error}");
     assert!(machine.cloud.observe(&chat()).await.unwrap().is_none(), "nothing is left of it");
     drop(taken);
     let address = machine.cloud.put_endpoint(&endpoint).await.unwrap();
     assert_eq!(address.url, format!("http://127.0.0.1:{port}"));
-    let keep = EndpointSpec { name: chat(), local: None };
+    let keep = EndpointSpec::named(chat());
     assert_eq!(machine.cloud.put_endpoint(&keep).await.unwrap(), address);
     let other = EndpointSpec { name: "other".parse().unwrap(), ..endpoint };
     let error = machine.cloud.put_endpoint(&other).await.unwrap_err();

@@ -16,6 +16,16 @@ impl Python {
     /// The environment with these packages, each pinned as `name==version`. Made when it is not there yet; tests that
     /// run at the same time, in whatever process, wait for the one that makes it.
     pub fn with(name: &str, packages: &[&str]) -> Self {
+        Self::installed(name, packages, &[])
+    }
+
+    /// Like [`Python::with`], where `packages` are all there are: no others are installed for them. For a library that
+    /// wants a newer release of another one than the index has.
+    pub fn with_nothing_but(name: &str, packages: &[&str]) -> Self {
+        Self::installed(name, packages, &["--no-deps"])
+    }
+
+    fn installed(name: &str, packages: &[&str], flags: &[&str]) -> Self {
         assert!(packages.iter().all(|package| package.contains("==")), "pin every package: {packages:?}");
         let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
         create_dir_all(&root).unwrap();
@@ -25,7 +35,7 @@ impl Python {
         let wanted = packages.join("\n");
         let marker = folder.join("installed.txt");
         if read_to_string(&marker).ok().as_ref() != Some(&wanted) {
-            install(&folder, packages);
+            install(&folder, packages, flags);
             let draft = marker.with_extension("new");
             write(&draft, &wanted).unwrap();
             rename(draft, marker).unwrap();
@@ -50,11 +60,11 @@ impl Python {
     }
 }
 
-fn install(folder: &Path, packages: &[&str]) {
+fn install(folder: &Path, packages: &[&str], flags: &[&str]) {
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder));
     let mut pip = Command::new(folder.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
-    run(pip.args(["--timeout", "60", "--retries", "5"]).args(packages));
+    run(pip.args(["--timeout", "60", "--retries", "5"]).args(flags).args(packages));
 }
 
 fn run(command: &mut Command) {

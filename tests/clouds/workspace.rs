@@ -27,9 +27,9 @@ impl Workspace {
         }
         let programs = Path::new(PROVIDER).parent().unwrap();
         let settings = format!(
-            "disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    \"sluice-rs/sluice\" = {:?}\n  \
+            "disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    \"sluice-rs/sluice\" = \"{}\"\n  \
              }}\n  direct {{}}\n}}\n",
-            programs
+            programs.display()
         );
         std::fs::write(folder.path().join("terraform.rc"), settings).unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();

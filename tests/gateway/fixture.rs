@@ -124,7 +124,7 @@ pub fn routes(replicas: &[(&str, u32, SocketAddr)]) -> EndpointRoutes {
             address: *address,
         })
         .collect();
-    EndpointRoutes { port: 0, weights: None, replicas }
+    EndpointRoutes { replicas, ..EndpointRoutes::default() }
 }
 
 /// An address that refuses connections.

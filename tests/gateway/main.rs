@@ -9,4 +9,5 @@ mod refuse;
 mod retry;
 mod split;
 mod stream;
+mod token;
 mod tunnel;

@@ -64,7 +64,15 @@ impl Course {
         let fleet = Fleet { observed_at: now, replicas: replicas.collect(), weights: None };
         let record = self.record(node);
         let accounting = Accounting::Devices;
-        step(&Input { endpoint: &self.endpoint, fleet: &fleet, record: &record, now, accounting }).unwrap()
+        step(&Input {
+            endpoint: &self.endpoint,
+            fleet: &fleet,
+            record: &record,
+            readings: &[],
+            now,
+            accounting,
+        })
+        .unwrap()
     }
 
     /// What a step makes of a moment: carried out in full, and each of its actions alone.

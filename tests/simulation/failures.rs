@@ -88,8 +88,8 @@ async fn f05_draining_replicas_count_against_the_cap() {
 #[tokio::test(start_paused = true)]
 async fn f06_the_only_replica_goes_first_only_with_consent() {
     let mut stage = serving(&[(Good, 1), (Good, 1)], json!({})).await;
-    stage.policies()[0].max_surge = "0".parse().unwrap();
-    stage.policies()[0].max_unavailable = "2".parse().unwrap();
+    stage.policies()[0].max_surge = Some("0".parse().unwrap());
+    stage.policies()[0].max_unavailable = Some("2".parse().unwrap());
     assert!(matches!(stage.is_refused(1).await, EngineError::Limits(_)));
     assert_eq!(stage.ready_of(0), 1);
     stage.policies()[0].allow_downtime = true;

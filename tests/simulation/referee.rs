@@ -32,8 +32,8 @@ pub fn limits(record: &Record) -> Limits {
     let policy = &record.policy;
     let limits = Limits::resolve(
         record.wanted().replicas,
-        policy.max_surge,
-        policy.max_unavailable,
+        policy.surge(),
+        policy.unavailable(),
         policy.allow_downtime,
     )
     .unwrap();
@@ -61,7 +61,7 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
     let Limits { cap, floor, .. } = limits(record);
     let (occupied, ready) = (world.occupied(), world.ready());
     match change {
-        Change::Weights => {}
+        Change::Weights(_) => {}
         Change::Start { id, version } => {
             world.start(id, *version);
             let ours = world.occupied().saturating_sub(world.additions_since(seen_at));

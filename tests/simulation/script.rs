@@ -64,7 +64,7 @@ impl Script {
         let desired = if large { random.count(9, 24) } else { random.count(1, 8) };
         let versions = versions(&mut random, desired);
         let mut policies: Vec<_> = (0..=LAST_POLICY).map(|_| policy(&mut random, desired)).collect();
-        policies[LAST_POLICY].max_surge = CountOrPercent::Count(random.count(1, 3));
+        policies[LAST_POLICY].max_surge = Some(CountOrPercent::Count(random.count(1, 3)));
         let faults_end = random.within(100, 1_500) * 1_000;
         let skewed = random.permille(400);
         let acts = acts(&mut random, versions.len(), skewed);

@@ -3,23 +3,28 @@
 use super::{Source, report, sources};
 
 /// What each module may name of ours.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("spec", &[]),
     ("clock", &[]),
+    ("web", &[]),
     ("fleet", &["spec"]),
     ("version", &["spec"]),
     ("rollout", &["spec", "fleet", "version"]),
-    ("ledger", &["spec", "fleet", "version", "rollout"]),
+    ("ledger", &["spec", "fleet", "version", "rollout", "web"]),
+    ("report", &["spec", "rollout"]),
     // The local cloud finds and starts its agent; both speak the wire format in `cloud::local::types`.
-    ("cloud", &["spec", "fleet", "clock", "agent"]),
-    ("engine", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "clock"]),
+    ("cloud", &["spec", "fleet", "clock", "agent", "web"]),
+    ("engine", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "clock", "web"]),
     ("agent", &["spec", "fleet", "clock", "cloud"]),
     ("terraform", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "engine", "clock", "agent"]),
-    ("cli", &["spec", "fleet", "version", "rollout", "ledger", "cloud", "engine", "clock", "agent"]),
+    (
+        "cli",
+        &["spec", "fleet", "version", "rollout", "ledger", "cloud", "engine", "clock", "agent", "report"],
+    ),
 ];
 
 /// Modules that may neither wait nor ask the world anything.
-const PURE: [&str; 4] = ["spec", "version", "fleet", "rollout"];
+const PURE: [&str; 5] = ["spec", "version", "fleet", "rollout", "report"];
 
 #[test]
 fn imports_go_down_only() {

@@ -3,14 +3,17 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
 
 use super::{Answer, Context, body, endpoint_name, fence, replica_id};
 use crate::agent::refusal::Refusal;
 use crate::agent::supervisor::Call;
+use crate::cloud::Chain;
 use crate::cloud::local::types::{
-    AgentStatus, EndpointStatus, ReplicaStatus, Shutdown, StartReplica, StopReplica,
+    AgentStatus, EndpointStatus, ErrorKind, ReplicaStatus, Shutdown, StartReplica, StopReplica,
 };
+use crate::fleet::Figures;
 
 pub(super) async fn agent(State(context): State<Context>) -> Answer<AgentStatus> {
     Ok(Json(context.supervision.call(Call::Agent).await?))
@@ -29,6 +32,18 @@ pub(super) async fn list(State(context): State<Context>) -> Answer<Vec<EndpointS
 pub(super) async fn read(State(context): State<Context>, Path(name): Path<String>) -> Answer<EndpointStatus> {
     let name = endpoint_name(&name)?;
     Ok(Json(context.supervision.call(|reply| Call::Get(name, reply)).await?))
+}
+
+pub(super) async fn figures(State(context): State<Context>, Path(name): Path<String>) -> Answer<Figures> {
+    let name = endpoint_name(&name)?;
+    Ok(Json(context.supervision.call(|reply| Call::Figures(name, reply)).await?))
+}
+
+/// The gateway's counters, for a Prometheus server: its own socket is for this user alone.
+pub(super) async fn metrics(State(context): State<Context>) -> Result<impl IntoResponse, Refusal> {
+    let text = context.gateway.metrics().await;
+    let text = text.map_err(|error| Refusal::new(ErrorKind::Internal, Chain(&error).to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 
 pub(super) async fn write(

@@ -4,6 +4,7 @@
 
 mod endpoints;
 mod listen;
+mod private;
 mod versions;
 
 use std::sync::Arc;
@@ -22,10 +23,13 @@ use tokio::sync::Semaphore;
 pub use self::listen::{Listener, serve};
 use super::activity::Activity;
 use super::artifacts::Artifacts;
+use super::gateway::GatewayClient;
 use super::inspect::Devices;
 use super::refusal::Refusal;
+use super::secrets::SecretFiles;
 use super::store::Store;
 use super::supervisor::Supervision;
+use super::token::TokenKeys;
 use crate::clock::Clock;
 use crate::cloud::local::types::{ErrorKind, FENCE_HEADER};
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
@@ -44,12 +48,18 @@ pub struct Context {
     pub artifacts: Artifacts,
     /// Held while a copy is made and registered.
     pub artifacts_turn: Arc<Semaphore>,
+    /// Secret environment variables.
+    pub secrets: SecretFiles,
+    /// Keys of the tokens that open endpoints.
+    pub tokens: TokenKeys,
     /// The machine's devices.
     pub devices: Devices,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Open calls.
     pub activity: Arc<Activity>,
+    /// The gateway's control API.
+    pub gateway: GatewayClient,
 }
 
 /// The API for callers who are known by their user id.
@@ -61,6 +71,9 @@ pub fn router(context: Context) -> Router {
         .route("/v1/sources/inspect", post(versions::inspect))
         .route("/v1/endpoints", get(endpoints::list))
         .route("/v1/endpoints/:name", get(endpoints::read).put(endpoints::write).delete(endpoints::delete))
+        .route("/v1/endpoints/:name/figures", get(endpoints::figures))
+        .route("/v1/endpoints/:name/secrets", put(private::keep_secrets).delete(private::forget_secrets))
+        .route("/v1/endpoints/:name/tokens", post(private::issue_token))
         .route("/v1/endpoints/:name/weights", put(endpoints::weigh))
         .route(
             "/v1/endpoints/:name/versions/:number",
@@ -71,6 +84,8 @@ pub fn router(context: Context) -> Router {
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(activity, count))
+        // Below the layer: a scraper that calls for ever does not keep an idle agent alive.
+        .route("/metrics", get(endpoints::metrics))
         .with_state(context)
 }
 

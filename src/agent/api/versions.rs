@@ -16,7 +16,7 @@ use crate::cloud::Chain;
 use crate::cloud::local::types::{
     ErrorKind, InspectSource, InspectedSource, PutVersion, VersionStatus, is_reserved_variable,
 };
-use crate::spec::{PinnedVersion, VersionNumber};
+use crate::spec::{EndpointName, PinnedVersion, VersionNumber};
 
 pub(super) async fn inspect(State(context): State<Context>, bytes: Bytes) -> Answer<InspectedSource> {
     let asked: InspectSource = body(&bytes)?;
@@ -28,8 +28,8 @@ pub(super) async fn read(
     Path((name, number)): Path<(String, String)>,
 ) -> Answer<VersionStatus> {
     let (name, number) = (endpoint_name(&name)?, version_number(&number)?);
-    let record = context.supervision.call(|reply| Call::GetVersion(name, number, reply)).await?;
-    describe(&context, record).await
+    let record = context.supervision.call(|reply| Call::GetVersion(name.clone(), number, reply)).await?;
+    describe(&context, name, record).await
 }
 
 pub(super) async fn write(
@@ -48,9 +48,9 @@ pub(super) async fn write(
     let turn = context.artifacts_turn.acquire().await.map_err(|_| Refusal::unavailable())?;
     let model_path = keep(&context, &version).await?;
     let record = Box::new(VersionRecord { version, model_path });
-    let record = context.supervision.call(|reply| Call::PutVersion(name, record, reply)).await?;
+    let record = context.supervision.call(|reply| Call::PutVersion(name.clone(), record, reply)).await?;
     drop(turn);
-    describe(&context, record).await
+    describe(&context, name, record).await
 }
 
 pub(super) async fn delete(
@@ -62,9 +62,9 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Looks at the copy and at the program, which may take a while.
-async fn describe(context: &Context, record: VersionRecord) -> Answer<VersionStatus> {
-    let artifacts = context.artifacts.clone();
+/// Looks at the copy, at the program and at the secrets, which may take a while.
+async fn describe(context: &Context, name: EndpointName, record: VersionRecord) -> Answer<VersionStatus> {
+    let (artifacts, secrets) = (context.artifacts.clone(), context.secrets.clone());
     let look = tokio::task::spawn_blocking(move || {
         let VersionRecord { version, model_path } = record;
         let (pins, command) = (&version.pins, &version.spec.container.command);
@@ -75,7 +75,11 @@ async fn describe(context: &Context, record: VersionRecord) -> Answer<VersionSta
         let program = pins.program.as_ref().or(command.first()).map(String::as_str).unwrap_or_default();
         let program = source::find_program(program).map(|path| path.to_string_lossy().into_owned());
         let model_path = model_path.to_string_lossy().into_owned();
-        VersionStatus { version, model_path, model_present, program }
+        let secrets_present = match &version.spec.secret_env_version {
+            Some(trigger) => matches!(secrets.read(&name, trigger), Ok(Some(_))),
+            None => true,
+        };
+        VersionStatus { version, model_path, model_present, program, secrets_present }
     });
     let status = look.await.map_err(|error| Refusal::new(ErrorKind::Internal, Chain(&error).to_string()))?;
     Ok(Json(status))

@@ -14,6 +14,7 @@ use super::lock;
 use super::metrics::{EndpointMetrics, VersionMetrics};
 use super::replica::{InFlight, Replica};
 use super::table::{EndpointRoutes, ReplicaStatus};
+use crate::agent::token::TokenKey;
 
 /// Counters of versions that no longer serve are kept up to this many, the oldest go first.
 const VERSIONS_REMEMBERED_MAX: usize = 32;
@@ -28,6 +29,7 @@ pub(super) struct Endpoint {
 #[derive(Debug, Default)]
 struct Routing {
     balancer: Balancer,
+    token_key: Option<TokenKey>,
     /// Out of the table, with requests in flight when last looked at.
     leaving: Vec<Arc<Replica>>,
     versions: BTreeMap<u32, Arc<VersionMetrics>>,
@@ -60,6 +62,7 @@ impl Endpoint {
                 None => Arc::new(Replica::new(routed, routing.version_metrics(routed.version))),
             })
             .collect();
+        routing.token_key.clone_from(&routes.token_key);
         routing.balancer.replace(routes.weights.as_ref(), now.clone());
         for replica in &now {
             replica.pool.reopen();
@@ -71,6 +74,11 @@ impl Endpoint {
         }
         routing.forget_drained();
         routing.forget_old_versions();
+    }
+
+    /// The key of the tokens that requests need, if they need any.
+    pub(super) fn token_key(&self) -> Option<TokenKey> {
+        lock(&self.routing).token_key.clone()
     }
 
     /// Ends idle connections: all of a replica that leaves, and those that grew old.

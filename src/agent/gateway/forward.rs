@@ -8,7 +8,8 @@
 use std::error::Error as StdError;
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -21,6 +22,8 @@ use super::pool::{self, ConnectError, Connection};
 use super::refuse::{Cause, Refusal};
 use super::replica::InFlight;
 use super::upgrade;
+use crate::agent::token::TokenProblem;
+use crate::clock::{Clock, SystemClock};
 
 /// Replicas that one request is offered to. With a connect deadline of 2 s a client waits 6 s at most.
 const REPLICAS_TRIED_MAX: usize = 3;
@@ -55,6 +58,7 @@ async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response
     let started = Instant::now();
     let client_upgrade = hyper::upgrade::on(&mut request);
     let (mut parts, body) = request.into_parts();
+    authorize(route, &mut parts.headers)?;
     let announced = http_body::Body::size_hint(&body).lower();
     if announced > options.request_body_bytes_max {
         return Err(too_large());
@@ -83,6 +87,20 @@ async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response
     Ok(response.map(|body| ResponseBody::relayed(body, in_flight, connection, options.idle_gap_max)))
 }
 
+/// Refuses a request without a token where one is needed. The token is not the replica's business.
+fn authorize(route: &Route, headers: &mut HeaderMap) -> Result<(), Refusal> {
+    let Some(key) = route.endpoint.token_key() else { return Ok(()) };
+    let given = headers.remove(AUTHORIZATION);
+    let token = given.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let message = match token.map(|token| key.check(token, SystemClock.now())) {
+        Some(Ok(())) => return Ok(()),
+        None => "This endpoint needs a token, in the header Authorization: Bearer TOKEN.",
+        Some(Err(TokenProblem::Foreign)) => "The token does not open this endpoint.",
+        Some(Err(TokenProblem::Expired)) => "The token has expired. Get a new one.",
+    };
+    Err(Refusal::new(Cause::Unauthorized, message))
+}
+
 /// A request with the head of its response.
 struct Exchange {
     response: Response<Incoming>,
@@ -105,14 +123,14 @@ async fn exchange(
         };
         match missed {
             Missed::Unsent { request: unsent, failure } => {
-                in_flight.replica().failed(&failure);
+                in_flight.replica().failed_unanswered(&failure);
                 in_flight.replica().suspect(Instant::now());
                 request = *unsent;
                 tried.push(in_flight.replica().clone());
             }
             Missed::Sent(failure) => {
                 if failure.is_of_replica() {
-                    in_flight.replica().failed(&failure);
+                    in_flight.replica().failed_unanswered(&failure);
                 }
                 return Err(failure.refusal());
             }

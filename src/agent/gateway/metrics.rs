@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::endpoint::Endpoint;
 use super::refuse::Cause;
+use crate::fleet::{Bucket, VersionFigures};
 
 /// Upper bounds of the buckets of the time to the first byte, in milliseconds: from an embedding to a long prefill.
 const FIRST_BYTE_BUCKETS_MS: [u64; 16] =
@@ -20,6 +21,8 @@ const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub(super) struct VersionMetrics {
     responses: [AtomicU64; STATUS_CLASSES.len()],
     pub(super) failures: AtomicU64,
+    /// Those among the failures that got no head of a response.
+    pub(super) unanswered: AtomicU64,
     pub(super) response_bytes: AtomicU64,
     first_byte: Histogram,
 }
@@ -32,6 +35,18 @@ impl VersionMetrics {
             count.fetch_add(1, Relaxed);
         }
         self.first_byte.observe(first_byte);
+    }
+
+    /// The counters in short. A response that broke off after a 5xx head is one failed request, and counts twice here;
+    /// that is too rare for a counter of its own.
+    pub(super) fn figures(&self) -> VersionFigures {
+        let responses: Vec<u64> = self.responses.iter().map(|count| count.load(Relaxed)).collect();
+        let requests = responses.iter().sum::<u64>() + self.unanswered.load(Relaxed);
+        let failures = responses.last().copied().unwrap_or_default() + self.failures.load(Relaxed);
+        let bounds = FIRST_BYTE_BUCKETS_MS.iter().map(|bound| Some(*bound)).chain([None]);
+        let buckets = bounds.zip(&self.first_byte.buckets);
+        let first_byte = buckets.map(|(up_to_ms, count)| Bucket { up_to_ms, count: count.load(Relaxed) });
+        VersionFigures { requests, failures: failures.min(requests), first_byte: first_byte.collect() }
     }
 }
 

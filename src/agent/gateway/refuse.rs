@@ -1,6 +1,6 @@
 //! Answers that the gateway gives itself, in the error shape that clients of inference servers know.
 
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
@@ -11,6 +11,8 @@ use super::body::ResponseBody;
 pub(super) enum Cause {
     /// The request cannot be understood, or must not be relayed.
     BadRequest,
+    /// A token is missing, or does not open this endpoint.
+    Unauthorized,
     /// A method that has no place here.
     MethodNotAllowed,
     /// The client stopped sending its request.
@@ -26,8 +28,9 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::BadRequest,
+        Self::Unauthorized,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::RequestTooLarge,
@@ -40,6 +43,7 @@ impl Cause {
     pub(super) fn code(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::RequestTooLarge => "request_too_large",
@@ -52,6 +56,7 @@ impl Cause {
     fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -87,6 +92,9 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.cause == Cause::NoReplica {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.cause == Cause::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if status.is_client_error() {
             // What is left of the request is not worth reading, and must not be taken for the next one.

@@ -88,6 +88,12 @@ impl Replica {
         *lock(&self.last_failure) = Some(failure.to_string());
     }
 
+    /// Counts a failure before the head of a response.
+    pub(super) fn failed_unanswered(&self, failure: &dyn Display) {
+        self.metrics.unanswered.fetch_add(1, Relaxed);
+        self.failed(failure);
+    }
+
     pub(super) fn status(&self, routed: bool) -> ReplicaStatus {
         ReplicaStatus {
             id: self.id.clone(),

@@ -128,7 +128,10 @@ impl Serving {
         let mut endpoints: BTreeMap<String, EndpointStatus> = BTreeMap::new();
         for (name, served) in &state.endpoints {
             let port = served.listener.as_ref().map(|listener| listener.port);
-            endpoints.insert(name.clone(), EndpointStatus { port, replicas: served.endpoint.replicas() });
+            let versions = served.endpoint.versions();
+            let versions = versions.iter().map(|(version, metrics)| (*version, metrics.figures())).collect();
+            let replicas = served.endpoint.replicas();
+            endpoints.insert(name.clone(), EndpointStatus { port, replicas, versions });
         }
         for endpoint in &state.leaving {
             endpoints.entry(endpoint.name.clone()).or_default().replicas.extend(endpoint.replicas());

@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::token::TokenKey;
+use crate::fleet::VersionFigures;
+
 /// The path of the routing table on the control socket (`PUT`).
 pub const TABLE_PATH: &str = "/v1/table";
 /// The path of the status on the control socket (`GET`).
@@ -58,6 +61,9 @@ pub struct EndpointRoutes {
     pub weights: Option<BTreeMap<u32, u32>>,
     /// The replicas that may get requests: ready ones only. May be empty; requests are then answered with 503.
     pub replicas: Vec<RoutedReplica>,
+    /// Requests need a token that was signed with this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_key: Option<TokenKey>,
 }
 
 /// A replica that may get requests.
@@ -124,6 +130,9 @@ pub struct EndpointStatus {
     pub port: Option<u16>,
     /// Replicas in the table, then those that left it while requests were in flight.
     pub replicas: Vec<ReplicaStatus>,
+    /// What was counted of each version's requests.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub versions: BTreeMap<u32, VersionFigures>,
 }
 
 /// One replica in the status.

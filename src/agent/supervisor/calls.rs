@@ -12,7 +12,7 @@ use crate::agent::store::Change;
 use crate::cloud::local::types::{
     AgentStatus, EndpointStatus, ErrorKind, PutEndpoint, PutWeights, ReplicaStatus, StopReplica,
 };
-use crate::fleet::ReplicaState;
+use crate::fleet::{Figures, ReplicaState};
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
 
 /// Longest wait for the loop's answer.
@@ -27,6 +27,7 @@ pub enum Call {
     Agent(Reply<AgentStatus>),
     List(Reply<Vec<EndpointStatus>>),
     Get(EndpointName, Reply<EndpointStatus>),
+    Figures(EndpointName, Reply<Figures>),
     Put(EndpointName, PutEndpoint, Reply<EndpointStatus>),
     Delete(EndpointName, StopReplica, Reply<()>),
     GetVersion(EndpointName, VersionNumber, Reply<VersionRecord>),
@@ -78,6 +79,7 @@ impl Supervisor {
                 send(reply, names.iter().map(|name| self.endpoint_status(name)).collect());
             }
             Call::Get(name, reply) => send(reply, self.endpoint_status(&name)),
+            Call::Figures(name, reply) => send(reply, self.figures(&name)),
             Call::Put(name, body, reply) => self.put_endpoint(name, &body, reply).await,
             Call::Delete(name, stop, reply) => send(reply, self.delete_endpoint(&name, &stop).await),
             Call::GetVersion(name, number, reply) => send(reply, self.version(&name, number)),
@@ -109,7 +111,12 @@ impl Supervisor {
             return send(reply, Err(Refusal::new(ErrorKind::Conflict, message)));
         }
         let known = before.clone().unwrap_or_default();
-        let record = EndpointRecord { port: body.port.or(known.port), ..known };
+        let record = EndpointRecord {
+            port: body.port.or(known.port),
+            token_required: body.token_required,
+            labels: body.labels.clone(),
+            ..known
+        };
         if before.as_ref() != Some(&record)
             && let Err(error) = self.set_record(&name, record).await
         {

@@ -15,7 +15,7 @@ use crate::agent::environment::{self, Facts, INHERITED};
 use crate::agent::process::{self, Launch};
 use crate::agent::replica::{Event, ProcessIdentity, Question, Replica, WarmupFailure};
 use crate::agent::{logs, ports, probe};
-use crate::spec::{EndpointName, HealthCheck, ReplicaId, Warmup};
+use crate::spec::{EndpointName, HealthCheck, ReplicaId, VersionSpec, Warmup};
 
 /// Rest between the first checks of a process, doubled up to the interval that was asked for: a replica that starts
 /// quickly is not kept waiting.
@@ -54,7 +54,9 @@ impl Supervisor {
         let replica = endpoint.replicas.get(id).ok_or("the replica is gone")?;
         let version = endpoint.versions.get(&replica.version).ok_or("the version is not registered")?;
         let port = self.port_for(replica).ok_or("no free port on the loopback address")?;
-        let launch = self.launch(name, replica, version, port);
+        let mut launch = self.launch(name, replica, version, port);
+        // After the arguments: others can read the command line of a process.
+        launch.environment.extend(self.secrets(name, &version.version.spec)?);
         let log_path = self.log_path(name, id);
         let shown = launch.program.display().to_string();
         let failed = |error: std::io::Error| format!("failed to start `{shown}`: {error}");
@@ -65,6 +67,17 @@ impl Supervisor {
         let log_offset = log.metadata().map_err(failed)?.len();
         let (child, process) = process::spawn(&launch, log).map_err(failed)?;
         Ok((child, process, port, log_offset))
+    }
+
+    /// The secret variables of a version.
+    fn secrets(&self, name: &EndpointName, spec: &VersionSpec) -> Result<Vec<(String, String)>, String> {
+        let Some(trigger) = &spec.secret_env_version else { return Ok(Vec::new()) };
+        let kept = self.world.secrets.read(name, trigger);
+        let kept = kept.map_err(|error| format!("failed to read its secret variables: {error}"))?;
+        let gone =
+            || format!("the values of its secret variables are gone (secret_env_version \"{trigger}\")");
+        let secrets = kept.ok_or_else(gone)?;
+        Ok(secrets.reveal().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     /// The port of the last start, if it is still free; otherwise another one.

@@ -25,12 +25,15 @@ use self::launch::Watch;
 use super::activity::Activity;
 use super::artifacts::Artifacts;
 use super::desired::{Desired, EndpointRecord};
+use super::gateway::table::RoutingTable;
 use super::gateway_link::{Report, Wanted};
 use super::inspect::Devices;
 use super::logbook::Logbook;
 use super::replica::{Event, Phase, ProcessIdentity};
 use super::routes;
+use super::secrets::SecretFiles;
 use super::store::{Change, Store, StoreError};
+use super::token::TokenKeys;
 use crate::clock::Clock;
 use crate::cloud::local::types::EndpointStatus;
 use crate::spec::{EndpointName, ReplicaId};
@@ -61,6 +64,10 @@ pub struct Surroundings {
     pub artifacts_turn: Arc<Semaphore>,
     /// The agent's folder.
     pub data_dir: PathBuf,
+    /// Secret environment variables.
+    pub secrets: SecretFiles,
+    /// Keys of the tokens that open endpoints.
+    pub tokens: TokenKeys,
     /// The machine's devices.
     pub devices: Devices,
     /// Rank of this agent among those that feed the gateway.
@@ -156,7 +163,7 @@ impl Supervisor {
             ending: None,
         };
         supervisor.wanted.send_modify(|wanted| {
-            wanted.table = Arc::new(routes::table(&supervisor.world.desired, supervisor.world.epoch, 0));
+            wanted.table = Arc::new(supervisor.table(0));
         });
         (supervisor, Supervision::new(call), table)
     }
@@ -196,7 +203,7 @@ impl Supervisor {
         let eager = !self.waiting.is_empty()
             || desired.replicas().any(|(_, replica)| leaving(&replica.phase))
             || desired.endpoints.values().any(|endpoint| endpoint.record.deleting);
-        let table = routes::table(desired, self.world.epoch, self.generation + 1);
+        let table = self.table(self.generation + 1);
         let generation = &mut self.generation;
         self.wanted.send_if_modified(|wanted| {
             let changed = wanted.table.endpoints != table.endpoints || *generation == 0;
@@ -208,6 +215,10 @@ impl Supervisor {
             wanted.eager = eager;
             changed || hastened
         });
+    }
+
+    fn table(&self, generation: u64) -> RoutingTable {
+        routes::table(&self.world.desired, &self.world.tokens, self.world.epoch, generation)
     }
 
     /// The gateway's last word, unless it is so old that the gateway may be dead.

@@ -5,8 +5,8 @@ use super::lifecycle::in_flight;
 use crate::agent::desired::VersionRecord;
 use crate::agent::refusal::Refusal;
 use crate::agent::replica::{CheckFailure, Phase, Replica};
-use crate::cloud::local::types::{AgentStatus, EndpointStatus, ReplicaStatus};
-use crate::fleet::{self, Fleet};
+use crate::cloud::local::types::{AgentStatus, EndpointStatus, ErrorKind, ReplicaStatus};
+use crate::fleet::{self, Figures, Fleet};
 use crate::spec::{EndpointName, ReplicaId, VersionNumber, Warmup};
 
 impl Supervisor {
@@ -41,10 +41,25 @@ impl Supervisor {
             port,
             url: format!("http://127.0.0.1:{port}"),
             deleting: endpoint.record.deleting,
+            token_required: endpoint.record.token_required,
+            labels: endpoint.record.labels.clone(),
             versions: endpoint.versions.keys().copied().collect(),
             fleet,
             details,
         })
+    }
+
+    /// What the gateway counted, as of its last report.
+    pub(super) fn figures(&self, name: &EndpointName) -> Result<Figures, Refusal> {
+        if !self.world.desired.endpoints.contains_key(name) {
+            return Err(Refusal::no_endpoint(name));
+        }
+        let unknown = || Refusal::new(ErrorKind::Internal, "the gateway does not report what it counts");
+        let report = self.fresh_report().ok_or_else(unknown)?;
+        let counted = report.status.endpoints.get(name.as_str()).ok_or_else(unknown)?;
+        let figures =
+            counted.versions.iter().map(|(version, figures)| (VersionNumber(*version), figures.clone()));
+        Ok(figures.collect())
     }
 
     pub(super) fn replica_status(

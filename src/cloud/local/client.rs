@@ -13,6 +13,7 @@ use super::{Extra, LocalSettings};
 use crate::agent::autostart::{self, Autostart, AutostartError};
 use crate::agent::locations::{self, LocationError, Locations};
 use crate::cloud::{Chain, CloudErrorKind};
+use crate::web;
 
 /// Times that a call is made anew because an agent ended before it answered.
 const ATTEMPTS_MAX: u32 = 6;
@@ -101,7 +102,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(settings: LocalSettings) -> Result<Self, CallError> {
         // One connection per call: an agent that restarts leaves no stale ones behind.
-        let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+        let builder = web::local_client().pool_max_idle_per_host(0);
         let build = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| CallError::Settings(Chain(&error).to_string()))
         };

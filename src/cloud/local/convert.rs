@@ -1,11 +1,39 @@
 //! Between the spec and the wire. Pure, but for making paths absolute.
 
-use super::types::{InspectSource, InspectedSource, StopReplica, is_reserved_variable};
-use crate::spec::{Drain, Pins, Problem, VersionSpec};
+use super::types::{EndpointStatus, InspectSource, InspectedSource, StopReplica, is_reserved_variable};
+use crate::cloud::check_gates;
+use crate::spec::{
+    CloudName, DeploymentPolicy, Drain, EndpointSpec, LocalEndpoint, Pins, Problem, VersionSpec,
+};
+
+/// The kinds of gates that can be asked here: those that need no cloud, and the local cloud's own.
+const GATES: [&str; 3] = ["http", "prometheus", "gateway"];
+
+/// The settings of an endpoint as the agent has them.
+pub(super) fn settings(status: &EndpointStatus) -> EndpointSpec {
+    let local = LocalEndpoint { port: Some(status.port), token_required: status.token_required };
+    EndpointSpec {
+        local: Some(local),
+        labels: status.labels.clone(),
+        ..EndpointSpec::named(status.name.clone())
+    }
+}
 
 /// What the local cloud cannot express.
 pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
     let mut problems = Vec::new();
+    if spec.container.command.is_empty() {
+        problems.push(Problem::at(
+            "container.command",
+            "Missing program",
+            "The first word is the program to run, for example [\"llama-server\", \"--port\", \"$(PORT)\"].",
+        ));
+    }
+    if spec.container.image.is_some() {
+        let detail =
+            "The local cloud runs programs of this machine. Name the program in `container.command`.";
+        problems.push(Problem::at("container.image", "No images on the local cloud", detail));
+    }
     let least = spec.scaling.min_replicas;
     if let Some(most) = spec.scaling.max_replicas.filter(|most| *most > least) {
         let detail = format!(
@@ -20,6 +48,11 @@ pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
         Problem::at("env", "Reserved environment variable", detail)
     }));
     problems
+}
+
+/// What of a policy the local cloud cannot express.
+pub(super) fn check_policy(policy: &DeploymentPolicy) -> Vec<Problem> {
+    check_gates(CloudName::Local, &GATES, policy)
 }
 
 /// What to ask about a version's model, program and devices. Relative paths are relative to where Terraform runs.
@@ -116,6 +149,22 @@ mod tests {
             check_version(&spec(&serde_json::json!({ "scaling": { "min_replicas": 2, "max_replicas": 2 } }))),
             []
         );
+    }
+
+    #[test]
+    fn gates_of_other_clouds_are_refused_with_their_places() {
+        let policy = serde_json::json!({ "gates": [
+            { "gateway": { "error_rate_max": 0.1 } },
+            { "cloudwatch_alarm": "errors" },
+            { "http": { "url": "$(URL)/health" } },
+            { "cloud_monitoring": { "query": "up", "min": 1 } },
+        ] });
+        let policy: DeploymentPolicy = serde_json::from_value(policy).unwrap();
+        assert_eq!(policy.validate(), []);
+        let shown: Vec<String> = check_policy(&policy).iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(shown[0].starts_with("gates[1].cloudwatch_alarm: No `cloudwatch_alarm` gates"), "{shown:?}");
+        assert!(shown[1].starts_with("gates[3].cloud_monitoring: "), "{shown:?}");
     }
 
     #[test]

@@ -17,13 +17,16 @@ use tokio::time::Instant;
 
 use self::client::{CallError, Client};
 use self::types::{
-    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, PutEndpoint, PutVersion, PutWeights,
-    ReplicaStatus, StartReplica, VersionStatus,
+    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, IssueToken, IssuedToken, PutEndpoint,
+    PutSecrets, PutVersion, PutWeights, ReplicaStatus, StartReplica, VersionStatus,
 };
-use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint};
+use super::{
+    AccessToken, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint,
+};
+use crate::fleet::Figures;
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
-    VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, Pins,
+    Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// Longest wait for an answer that needs no long work.
@@ -32,6 +35,8 @@ const CALL_DEADLINE: Duration = Duration::from_mins(1);
 const MODEL_DEADLINE: Duration = Duration::from_hours(2);
 /// Beyond the drain, for an endpoint to go: grace, kill, and the gateway's word.
 const DELETE_GRACE: Duration = Duration::from_mins(1);
+/// Time between two looks while a rollout runs.
+const POLL: Duration = Duration::from_millis(200);
 const DELETE_POLL: Duration = Duration::from_millis(100);
 
 /// How to reach an agent.
@@ -190,8 +195,8 @@ impl Cloud for LocalCloud {
         convert::check_version(spec)
     }
 
-    fn check_policy(&self, _: &DeploymentPolicy) -> Vec<Problem> {
-        Vec::new()
+    fn check_policy(&self, policy: &DeploymentPolicy, _: &VersionSpec) -> Vec<Problem> {
+        convert::check_policy(policy)
     }
 
     async fn pin(&self, spec: &VersionSpec) -> Result<Result<Pins, Vec<Problem>>, CloudError> {
@@ -233,7 +238,29 @@ impl Cloud for LocalCloud {
                 status.model_path
             )));
         }
+        if !status.secrets_present {
+            let trigger = status.version.spec.secret_env_version.unwrap_or_default();
+            return Err(artifact(format!(
+                "the values of its secret variables are gone (secret_env_version \"{trigger}\"): mint a version with \
+                 `secret_env` and a new `secret_env_version`"
+            )));
+        }
         status.program.map(drop).map_err(artifact)
+    }
+
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        let Some(asked) = &version.spec.accelerator else { return Ok(()) };
+        let agent = self.agent().await?;
+        let needed = u64::from(asked.count) * u64::from(replicas);
+        if needed <= u64::from(agent.device_slots) {
+            return Ok(());
+        }
+        let message = format!(
+            "{replicas} replicas need {needed} devices, and the agent has {} in all",
+            agent.device_slots
+        );
+        let operation = format!("place version {}", version.number);
+        Err(CloudError::new(CloudName::Local, operation, CloudErrorKind::Invalid).with_message(message))
     }
 
     async fn retire_version(
@@ -249,7 +276,9 @@ impl Cloud for LocalCloud {
     async fn put_endpoint(&self, endpoint: &EndpointSpec) -> Result<EndpointAddress, CloudError> {
         let path = format!("/v1/endpoints/{}", endpoint.name);
         let operation = format!("create endpoint `{}`", endpoint.name);
-        let body = PutEndpoint { port: endpoint.local.as_ref().and_then(|local| local.port) };
+        let local = endpoint.local.clone().unwrap_or_default();
+        let LocalEndpoint { port, token_required } = local;
+        let body = PutEndpoint { port, token_required, labels: endpoint.labels.clone() };
         let status: EndpointStatus = self.call(&operation, Method::PUT, &path, &body, Extra::NONE).await?;
         Ok(EndpointAddress { url: status.url })
     }
@@ -265,14 +294,56 @@ impl Cloud for LocalCloud {
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError> {
         let status = self.endpoint(endpoint).await?;
         Ok(status.map(|status| ObservedEndpoint {
+            settings: Some(convert::settings(&status)),
             url: status.url,
             deleting: status.deleting,
             fleet: status.fleet,
+            unmanaged: None,
         }))
+    }
+
+    async fn read_figures(&self, endpoint: &EndpointName) -> Result<Figures, CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/figures");
+        let operation = format!("read what the gateway counted of endpoint `{endpoint}`");
+        self.call(&operation, Method::GET, &path, &(), Extra::NONE).await
+    }
+
+    fn takes_secrets(&self) -> bool {
+        true
+    }
+
+    async fn keep_secrets(
+        &self,
+        endpoint: &EndpointName,
+        trigger: &str,
+        secrets: &Secrets,
+    ) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/secrets");
+        let operation = format!("keep secrets of endpoint `{endpoint}`");
+        let body = PutSecrets { trigger: trigger.to_owned(), values: secrets.clone() };
+        self.order(&operation, Method::PUT, &path, &body, Extra::NONE).await
+    }
+
+    async fn forget_secrets(&self, endpoint: &EndpointName) -> Result<(), CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/secrets");
+        let operation = format!("forget secrets of endpoint `{endpoint}`");
+        self.order(&operation, Method::DELETE, &path, &(), Extra::NONE).await
+    }
+
+    async fn issue_token(&self, endpoint: &EndpointName, life: TimeSpan) -> Result<AccessToken, CloudError> {
+        let path = format!("/v1/endpoints/{endpoint}/tokens");
+        let operation = format!("issue a token for endpoint `{endpoint}`");
+        let IssuedToken { token, expires_at, url } =
+            self.call(&operation, Method::POST, &path, &IssueToken { life }, Extra::NONE).await?;
+        Ok(AccessToken { token, expires_at, url })
     }
 
     fn drive(&self) -> Drive<'_> {
         Drive::Fleet(self)
+    }
+
+    fn poll_interval(&self) -> Duration {
+        POLL
     }
 }
 

@@ -7,13 +7,18 @@
 //! | `GET /v1/endpoints` | | `[EndpointStatus]` |
 //! | `PUT /v1/endpoints/{name}` | [`PutEndpoint`] | [`EndpointStatus`]; same body again changes nothing |
 //! | `GET /v1/endpoints/{name}` | | [`EndpointStatus`] |
+//! | `GET /v1/endpoints/{name}/figures` | | [`Figures`](crate::fleet::Figures): what the gateway counted, by version |
 //! | `DELETE /v1/endpoints/{name}` | [`StopReplica`] | 202; drains and stops every replica, then forgets the endpoint |
 //! | `PUT /v1/endpoints/{name}/versions/{number}` | [`PutVersion`] | [`VersionStatus`]; copies the model into the store |
 //! | `GET /v1/endpoints/{name}/versions/{number}` | | [`VersionStatus`] |
 //! | `DELETE /v1/endpoints/{name}/versions/{number}` | | 204; refused while a replica runs it |
 //! | `PUT /v1/endpoints/{name}/replicas/{id}` | [`StartReplica`] | [`ReplicaStatus`]; same id again starts nothing |
 //! | `POST /v1/endpoints/{name}/replicas/{id}/stop` | [`StopReplica`] | [`ReplicaStatus`]; again is harmless |
+//! | `PUT /v1/endpoints/{name}/secrets` | [`PutSecrets`] | 204; kept for replicas, never answered |
+//! | `DELETE /v1/endpoints/{name}/secrets` | | 204 |
+//! | `POST /v1/endpoints/{name}/tokens` | [`IssueToken`] | [`IssuedToken`] |
 //! | `PUT /v1/endpoints/{name}/weights` | [`PutWeights`] | [`EndpointStatus`] |
+//! | `GET /metrics` | | the gateway's counters, in the text format of Prometheus |
 //! | `POST /v1/shutdown` | [`Shutdown`] | 202; the agent ends |
 //!
 //! Calls that change replicas or weights carry the header [`FENCE_HEADER`]; a token lower than one already seen for
@@ -26,7 +31,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{Fleet, Replica};
-use crate::spec::{EndpointName, PinnedVersion, ReplicaId, TimeSpan, VersionNumber};
+use crate::spec::{EndpointName, PinnedVersion, ReplicaId, Secrets, TimeSpan, VersionNumber};
 
 /// Header with the fencing token of the rollout that acts: a decimal number.
 pub const FENCE_HEADER: &str = "x-sluice-fence";
@@ -90,6 +95,39 @@ pub struct InspectedModel {
 pub struct PutEndpoint {
     /// Port of the gateway's listener; chosen and kept when absent.
     pub port: Option<u16>,
+    /// Only requests with a token are answered.
+    #[serde(default)]
+    pub token_required: bool,
+    /// Labels to keep.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Keeps the values of secret environment variables. The endpoint need not exist yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutSecrets {
+    /// The `secret_env_version` of the versions that use them.
+    pub trigger: String,
+    /// The values.
+    pub values: Secrets,
+}
+
+/// Asks for a token for an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssueToken {
+    /// How long it opens the endpoint.
+    pub life: TimeSpan,
+}
+
+/// A token. Not to be printed or kept.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedToken {
+    /// What clients send as `Authorization: Bearer …`.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// The address that it opens.
+    pub url: String,
 }
 
 /// Registers a version, so that replicas of it can be started.
@@ -110,6 +148,14 @@ pub struct VersionStatus {
     pub model_present: bool,
     /// Absolute path of the program, or why it cannot be run.
     pub program: Result<String, String>,
+    /// The values of its secret environment variables are there, or it has none.
+    #[serde(default = "present")]
+    pub secrets_present: bool,
+}
+
+/// An agent that does not say has no versions with secrets.
+const fn present() -> bool {
+    true
 }
 
 /// Starts a replica.
@@ -158,6 +204,12 @@ pub struct EndpointStatus {
     pub url: String,
     /// It is being deleted.
     pub deleting: bool,
+    /// Only requests with a token are answered.
+    #[serde(default)]
+    pub token_required: bool,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Versions that are registered.
     pub versions: Vec<VersionNumber>,
     /// What runs and serves.

@@ -3,6 +3,7 @@
 //! A value says nothing of its type: lists, sets and tuples are all `List`, maps and objects both `Map`. The
 //! schema beside it tells them apart where that matters (decoding, encoding, paths).
 
+mod dynamic;
 mod json;
 mod msgpack;
 mod number;
@@ -10,6 +11,7 @@ mod path;
 
 use std::collections::BTreeMap;
 
+pub use dynamic::decode_dynamic;
 pub use json::{FromJsonError, ToJsonError};
 pub use msgpack::{DecodeError, decode, encode};
 pub use number::{Number, ParseNumberError};

@@ -1,13 +1,20 @@
-//! The messages of plugin protocol 6.9, written by hand so that the build needs no code generator.
+//! The messages of plugin protocol 6.9 (and one call of 6.10), written by hand so that the build needs no code
+//! generator.
 //!
 //! Field numbers are the protocol's. Calls that have no message here are answered with `Unimplemented`.
 
 #![expect(missing_docs, clippy::struct_excessive_bools, reason = "names and meaning are the protocol's own")]
 
 mod calls;
+mod ephemeral;
+mod functions;
+mod identity;
 mod schemas;
 
 pub use calls::*;
+pub use ephemeral::*;
+pub use functions::*;
+pub use identity::*;
 pub use schemas::*;
 
 /// A message without fields.

@@ -1,1 +1,4 @@
 //! Friendli Dedicated Endpoints.
+
+mod conformance;
+mod emulator;

@@ -1,1 +1,4 @@
-//! Amazon SageMaker.
+//! Amazon `SageMaker`.
+
+mod conformance;
+mod emulator;

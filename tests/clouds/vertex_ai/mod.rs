@@ -1,1 +1,4 @@
 //! Google Vertex AI.
+
+mod conformance;
+mod emulator;

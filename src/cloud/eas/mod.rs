@@ -1,0 +1,5 @@
+//! Alibaba Cloud PAI-EAS.
+
+mod settings;
+
+pub use settings::EasSettings;

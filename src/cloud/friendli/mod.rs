@@ -1,0 +1,5 @@
+//! Friendli Dedicated Endpoints.
+
+mod settings;
+
+pub use settings::FriendliSettings;

@@ -1,0 +1,5 @@
+//! Amazon `SageMaker`.
+
+mod settings;
+
+pub use settings::SagemakerSettings;

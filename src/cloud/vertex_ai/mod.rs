@@ -1,0 +1,5 @@
+//! Google Vertex AI.
+
+mod settings;
+
+pub use settings::VertexAiSettings;
