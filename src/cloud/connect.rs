@@ -6,7 +6,7 @@ use super::eas::EasSettings;
 use super::friendli::FriendliSettings;
 use super::local::{LocalCloud, LocalSettings};
 use super::sagemaker::SagemakerSettings;
-use super::vertex_ai::VertexAiSettings;
+use super::vertex_ai::{VertexAiCloud, VertexAiSettings};
 use super::{Cloud, CloudError, CloudErrorKind, Notes};
 use crate::spec::CloudName;
 
@@ -36,7 +36,8 @@ pub async fn connect(
 ) -> Result<Arc<dyn Cloud>, CloudError> {
     match cloud {
         CloudName::Local => Ok(Arc::new(LocalCloud::connect(settings.local.clone())?)),
-        CloudName::Sagemaker | CloudName::VertexAi | CloudName::Eas | CloudName::Friendli => {
+        CloudName::VertexAi => Ok(Arc::new(VertexAiCloud::connect(settings.vertex_ai.clone(), notes)?)),
+        CloudName::Sagemaker | CloudName::Eas | CloudName::Friendli => {
             let _ = notes;
             Err(CloudError::new(cloud, "connect", CloudErrorKind::Invalid)
                 .with_message("it is not built in yet"))

@@ -28,6 +28,8 @@ pub struct Update {
     pub asked_at: Option<Timestamp>,
     /// The rollout has turned back: the prior version is wanted.
     pub rolling_back: bool,
+    /// The share of the traffic that the target was last asked to have, while it is a canary.
+    pub share: Option<Percent>,
 }
 
 impl Update {
@@ -95,6 +97,13 @@ pub trait DelegatedCloud: Debug + Send + Sync {
     /// Takes note of a policy that was changed while the update runs, such as another size of batch.
     async fn adjust(&self, update: &Update) -> Result<(), CloudError> {
         Err(unable(self, update, "change the pace of"))
+    }
+
+    /// Removes what was kept for the way back only, after a rollout has ended well. Called until it says that nothing
+    /// is left, so it need not wait.
+    async fn clear_away(&self, update: &Update) -> Result<bool, CloudError> {
+        let _ = update;
+        Ok(true)
     }
 
     /// Which one, for errors.

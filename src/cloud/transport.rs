@@ -33,17 +33,23 @@ pub async fn with_retries<T>(
 ) -> Result<T, CloudError> {
     let mut attempt = 1;
     loop {
-        let error = match call().await {
-            Err(error) if attempt < attempts_max && error.retry != Retry::Never => error,
+        match call().await {
+            Err(error) if attempt < attempts_max && error.retry != Retry::Never => {
+                pause_after(attempt, error.retry).await;
+            }
             answer => return answer,
-        };
-        let pause = match error.retry {
-            Retry::After(pause) => pause.min(LONGEST_PAUSE),
-            Retry::Backoff | Retry::Never => backoff(attempt),
-        };
-        tokio::time::sleep(pause).await;
+        }
         attempt += 1;
     }
+}
+
+/// The pause after so many attempts, the last of which failed like this.
+pub async fn pause_after(attempt: u32, retry: Retry) {
+    let pause = match retry {
+        Retry::After(pause) => pause.min(LONGEST_PAUSE),
+        Retry::Backoff | Retry::Never => backoff(attempt),
+    };
+    tokio::time::sleep(pause).await;
 }
 
 /// The pause after so many attempts: doubled each time, then between a half and the whole of it, so that callers that

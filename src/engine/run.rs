@@ -50,6 +50,8 @@ pub(super) struct Run<'a> {
     recorded_at: Instant,
     /// When the endpoint was last seen.
     pub(super) seen_at: Instant,
+    /// Since when what was left behind is being removed, where the cloud paces rollouts itself.
+    pub(super) clearing_since: Option<Instant>,
     /// What is asked beside the loop.
     pub(super) gates: Gates,
 }
@@ -72,6 +74,7 @@ impl Engine {
             results: Vec::new(),
             recorded_at: Instant::now(),
             seen_at: Instant::now(),
+            clearing_since: None,
             gates: Gates::default(),
         };
         if let Err(error) = run.preflight().await {

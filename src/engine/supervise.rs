@@ -7,7 +7,7 @@ use super::EngineError;
 use super::run::{Report, Run, released};
 use crate::cloud::{CloudError, CloudErrorKind, DelegatedCloud, Look, Retry, Update};
 use crate::ledger::{ActionResult, EntryKind, Seen};
-use crate::rollout::{Order, Side, Supervision, Watch, supervise};
+use crate::rollout::{Order, Phase, Record, Side, Supervision, Watch, supervise};
 use crate::spec::PinnedVersion;
 
 impl Run<'_> {
@@ -35,7 +35,7 @@ impl Run<'_> {
             if self.opened.record.phase.is_terminal() {
                 return Ok(self.report(look.observed));
             }
-            let made = self.judge(cloud, &look).await?;
+            let made = self.judge(cloud, from.as_ref(), &look).await?;
             if made.leaves {
                 self.interrupt().await?;
                 return Ok(self.report(look.observed));
@@ -71,6 +71,7 @@ impl Run<'_> {
             fence: self.opened.fence,
             asked_at: record.supervised.asked_at,
             rolling_back: record.is_rolling_back(),
+            share: record.supervised.share,
         }
     }
 
@@ -102,7 +103,12 @@ impl Run<'_> {
     }
 
     /// Decides, and records what is about to be asked for or has changed.
-    async fn judge(&mut self, cloud: &dyn DelegatedCloud, look: &Look) -> Result<Supervision, EngineError> {
+    async fn judge(
+        &mut self,
+        cloud: &dyn DelegatedCloud,
+        from: Option<&PinnedVersion>,
+        look: &Look,
+    ) -> Result<Supervision, EngineError> {
         let now = self.engine.clock.now();
         let before = self.opened.record.clone();
         let pacing = cloud.pacing(&before.policy);
@@ -111,6 +117,13 @@ impl Run<'_> {
         let (fleet, update) = (&look.observed.fleet, &look.update);
         let watch = Watch { record: &before, fleet, update, pacing, readings: &readings, now };
         let made = supervise(&watch);
+        if matches!(made.record.phase, Phase::Succeeded | Phase::RolledBack)
+            && !self.is_cleared(cloud, from, &made.record).await
+        {
+            // Time that clearing takes is no standstill.
+            self.opened.record.progress.at = now;
+            return Ok(Supervision { record: before, orders: Vec::new(), wake_after: None, ..made });
+        }
         self.opened.record = made.record.clone();
         let news = !made.orders.is_empty()
             || made.record.phase != before.phase
@@ -134,6 +147,23 @@ impl Run<'_> {
         }
         self.append(entry).await?;
         Ok(made)
+    }
+
+    /// Whether nothing is left that was kept for the way back only. What cannot be removed in time stays, to be seen as
+    /// too much by the next look.
+    async fn is_cleared(
+        &mut self,
+        cloud: &dyn DelegatedCloud,
+        from: Option<&PinnedVersion>,
+        ended: &Record,
+    ) -> bool {
+        let since = *self.clearing_since.get_or_insert_with(Instant::now);
+        let update = Update { rolling_back: ended.phase == Phase::RolledBack, ..self.update(from) };
+        match cloud.clear_away(&update).await {
+            Ok(is_clear) if is_clear => true,
+            Err(error) if error.retry == Retry::Never => true,
+            _ => since.elapsed() > ended.policy.progress_deadline.as_duration(),
+        }
     }
 
     /// Makes the requests. One that gets no clear answer is settled by the next look. Says whether there was any.

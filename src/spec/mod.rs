@@ -37,7 +37,7 @@ pub use problem::{PathStep, Problem};
 pub use quantity::{Bound, CountOrPercent, InvalidQuantity, Percent, TimeSpan};
 pub use sagemaker::{SagemakerEndpoint, SagemakerVersion};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
-pub use vertex_ai::{VertexAiEndpoint, VertexAiVersion};
+pub use vertex_ai::{VertexAiAutoscaling, VertexAiEndpoint, VertexAiRequestLogging, VertexAiVersion};
 pub use warmup::Warmup;
 
 pub use secrets::Secrets;
