@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::eas::EasSettings;
+use super::eas::{EasCloud, EasSettings};
 use super::friendli::FriendliSettings;
 use super::local::{LocalCloud, LocalSettings};
 use super::sagemaker::SagemakerSettings;
@@ -37,7 +37,8 @@ pub async fn connect(
     match cloud {
         CloudName::Local => Ok(Arc::new(LocalCloud::connect(settings.local.clone())?)),
         CloudName::VertexAi => Ok(Arc::new(VertexAiCloud::connect(settings.vertex_ai.clone(), notes)?)),
-        CloudName::Sagemaker | CloudName::Eas | CloudName::Friendli => {
+        CloudName::Eas => Ok(Arc::new(EasCloud::connect(&settings.eas, notes)?)),
+        CloudName::Sagemaker | CloudName::Friendli => {
             let _ = notes;
             Err(CloudError::new(cloud, "connect", CloudErrorKind::Invalid)
                 .with_message("it is not built in yet"))

@@ -53,7 +53,8 @@ impl Wanted {
         let read = ModelRef::read(&deployed.model);
         read.is_some_and(|read| {
             // The suffix may be there or not; the number stands beside it.
-            let number = if deployed.model_version_id.is_empty() { &read.version } else { &deployed.model_version_id };
+            let number =
+                if deployed.model_version_id.is_empty() { &read.version } else { &deployed.model_version_id };
             (&read.location, &read.id, number) == (&self.model.location, &self.model.id, &self.model.version)
         })
     }
@@ -162,8 +163,10 @@ pub(super) fn endpoint(name: &EndpointName, own: &VertexAiEndpoint) -> Endpoint 
         description: text(&own.description),
         labels: own.labels.clone(),
         network: text(&own.network),
-        private_service_connect_config: (!projects.is_empty())
-            .then(|| PrivateServiceConnect { enable_private_service_connect: true, project_allowlist: projects }),
+        private_service_connect_config: (!projects.is_empty()).then(|| PrivateServiceConnect {
+            enable_private_service_connect: true,
+            project_allowlist: projects,
+        }),
         encryption_spec: own.kms_key.clone().map(|kms_key_name| Encryption { kms_key_name }),
         dedicated_endpoint_enabled: own.dedicated,
         predict_request_response_logging_config: own.request_logging.as_ref().map(|logging| RequestLogging {

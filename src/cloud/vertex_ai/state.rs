@@ -44,7 +44,8 @@ impl State {
             let version = memory.version_of(&deployed).or(label.map(|label| label.version));
             let share = endpoint.traffic_split.get(&deployed.id).copied().unwrap_or(0);
             let is_flying = deployed.state.as_deref() == Some(BEING_DEPLOYED);
-            let least = deployed.dedicated_resources.as_ref().map_or(1, |resources| resources.min_replica_count);
+            let least =
+                deployed.dedicated_resources.as_ref().map_or(1, |resources| resources.min_replica_count);
             let ready = match &deployed.status {
                 Some(status) => status.available_replica_count,
                 // An older service tells no number: what has traffic serves with what it was promised.
@@ -92,7 +93,11 @@ impl State {
     pub(super) fn flying(&self) -> Option<&Known> {
         let is_below = |id: &str| {
             self.models.iter().filter(|known| known.is_flying).any(|known| {
-                known.deployed.rollout_options.as_ref().is_some_and(|options| options.previous_deployed_model == id)
+                known
+                    .deployed
+                    .rollout_options
+                    .as_ref()
+                    .is_some_and(|options| options.previous_deployed_model == id)
             })
         };
         self.models.iter().find(|known| known.is_flying && !is_below(&known.deployed.id))
