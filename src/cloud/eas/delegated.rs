@@ -149,6 +149,10 @@ impl DelegatedCloud for EasCloud {
     }
 
     async fn go_on(&self, update: &Update) -> Result<(), CloudError> {
+        if update.rolling_back {
+            // The way back needs no plan.
+            return Ok(());
+        }
         let name = service_name(&update.endpoint);
         let Some(plan) = self.client.plan(&name).await? else { return Ok(()) };
         if plan.is_paused() {
@@ -270,6 +274,10 @@ impl EasCloud {
     async fn release_plan(&self, update: &Update) -> Result<(), CloudError> {
         let name = service_name(&update.endpoint);
         let Some(plan) = self.client.plan(&name).await? else { return Ok(()) };
+        if update.policy.batch.is_some() && !plan.is_paused() {
+            // It has begun: to begin again would take replicas back.
+            return Ok(());
+        }
         let mut strategy = match &update.policy.batch {
             None => json!({ "Partition": { "Partition": "0" } }),
             Some(batch) if by_itself(update, false) => timed(batch),

@@ -1,5 +1,7 @@
 //! Update plans: batches by the service's clock, and batches that wait for a word.
 
+use std::path::PathBuf;
+
 use super::{Config, World};
 use crate::eas::emulator::Knobs;
 use crate::eas::emulator::knobs::{Flip, Numbering, Partition};
@@ -31,9 +33,19 @@ fn waiting(knobs: Knobs) -> (World, Running) {
 
 fn pauses(world: &World, replicas: u32) {
     eventually("the next batch waits for a word", || {
-        let status = world.workspace.sluice(&["history", "chat", "--cloud", "eas"]);
-        updated(world) == replicas && status.stdout.contains("paused")
+        updated(world) == replicas && newest_entry(world).contains("\"phase\":\"paused\"")
     });
+}
+
+/// The newest entry of the newest journal.
+fn newest_entry(world: &World) -> String {
+    let newest = |folder: PathBuf| {
+        let entries = std::fs::read_dir(folder).ok()?;
+        entries.map(|entry| entry.unwrap().path()).filter(|path| !path.to_string_lossy().contains('#')).max()
+    };
+    let rollout = newest(world.workspace.path("ledger/eas/chat/rollouts"));
+    let entry = rollout.and_then(newest).map(|path| std::fs::read_to_string(path).unwrap());
+    entry.unwrap_or_default().replace(": ", ":")
 }
 
 #[track_caller]
