@@ -21,7 +21,7 @@ mod vertex_ai;
 mod warmup;
 
 pub use canary::{Canary, Promote};
-pub use eas::{EasEndpoint, EasVersion};
+pub use eas::{EasAutoscaling, EasEndpoint, EasNetwork, EasVersion};
 pub use endpoint::{EndpointSpec, LocalEndpoint};
 pub use friendli::{FriendliAtRest, FriendliEndpoint, FriendliProbe, FriendliVersion};
 pub use gate::{Gate, GatewayGate, HttpGate, MetricGate};
