@@ -115,6 +115,19 @@ impl World {
         self.endpoints.values().map(|endpoint| endpoint.id.clone()).collect()
     }
 
+    /// The deployed models of an endpoint: model version, share of the traffic, ready replicas.
+    pub fn deployed(&self, id: &str) -> Vec<(String, i64, usize)> {
+        let endpoint = self.endpoint(id);
+        let models = endpoint.deployed.iter();
+        models
+            .map(|deployed| {
+                let name = format!("{}@{}", id_of(&deployed.model), deployed.version);
+                let share = endpoint.split.get(&deployed.id).copied().unwrap_or(0);
+                (name, share, deployed.ready(&self.script, self.now))
+            })
+            .collect()
+    }
+
     /// Somebody else changes the split of an endpoint.
     pub fn set_split(&mut self, id: &str, split: &[(&str, i64)]) {
         let now = self.now;
