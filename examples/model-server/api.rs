@@ -31,6 +31,7 @@ pub struct Api {
     started: Instant,
     loaded: OnceLock<Completions>,
     requests: AtomicU64,
+    completions: AtomicU64,
 }
 
 /// An error in the shape that `OpenAI` clients know.
@@ -45,8 +46,9 @@ pub struct ApiError {
 impl Api {
     /// An API without a model: everything but `/metrics` says so.
     pub fn new(name: Option<String>, token_interval: Duration, faults: Faults) -> Self {
-        let (started, loaded, requests) = (Instant::now(), OnceLock::new(), AtomicU64::new(0));
-        Self { name, token_interval, faults, started, loaded, requests }
+        let (started, loaded) = (Instant::now(), OnceLock::new());
+        let (requests, completions) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { name, token_interval, faults, started, loaded, requests, completions }
     }
 
     /// Makes the model available. A second model is not taken: a process serves one model for all its life.
@@ -107,7 +109,7 @@ impl Api {
         })?;
         let planned = model.plan(&request)?;
         tokio::time::sleep(self.faults.slow_first_byte).await;
-        if self.faults.fail_completions {
+        if self.faults.fails(self.completions.fetch_add(1, Ordering::Relaxed)) {
             let message = "the model gives no answer".to_owned();
             return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message));
         }

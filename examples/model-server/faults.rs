@@ -15,6 +15,10 @@ pub struct Faults {
     #[arg(long)]
     pub fail_completions: bool,
 
+    /// Answer this share of the completions with 500, spread evenly
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    pub fail_share: f64,
+
     /// Run without ever binding the port
     #[arg(long)]
     pub never_listen: bool,
@@ -38,9 +42,35 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(signed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
+/// Reads a number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("a share is from 0 to 1".to_owned()) }
+}
+
+impl Faults {
+    /// Whether the completion that comes after `before` others is to fail.
+    #[expect(clippy::cast_precision_loss, reason = "nobody asks for 2^52 completions")]
+    pub fn fails(&self, before: u64) -> bool {
+        let failed_after = |count: u64| (count as f64 * self.fail_share).floor();
+        self.fail_completions || failed_after(before + 1) > failed_after(before)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_are_spread_evenly_and_make_up_their_share() {
+        let fails = |fail_share: f64| {
+            let faults = Faults { fail_share, ..Faults::default() };
+            (0..10).map(|before| faults.fails(before)).collect::<Vec<_>>()
+        };
+        assert_eq!(fails(0.0), [false; 10]);
+        assert_eq!(fails(1.0), [true; 10]);
+        assert_eq!(fails(0.5), [false, true].repeat(5));
+    }
 
     #[test]
     fn durations_have_units_and_no_sign() {

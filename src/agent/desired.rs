@@ -40,6 +40,9 @@ pub struct EndpointRecord {
     /// Only requests with a token are answered.
     #[serde(default)]
     pub token_required: bool,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A registered version.

@@ -37,7 +37,8 @@ pub(super) enum Tone {
 /// How to write for whoever reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Paint {
-    colors: bool,
+    /// Whether to colour at all.
+    pub colors: bool,
     /// Columns of the terminal; nothing where there is none.
     pub width: Option<usize>,
 }

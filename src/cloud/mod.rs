@@ -84,6 +84,13 @@ pub trait Cloud: Debug + Send + Sync {
         version: VersionNumber,
     ) -> Result<(), CloudError>;
 
+    /// Whether so many replicas of a version could be placed at all, if nothing else ran. Asked before something that
+    /// serves is stopped for them. Changes nothing; a cloud that cannot tell says yes.
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        let _ = (version, replicas);
+        Ok(())
+    }
+
     /// Removes what `publish_version` made. Refused while it serves; unknown versions are fine.
     async fn retire_version(&self, endpoint: &EndpointName, version: VersionNumber)
     -> Result<(), CloudError>;
@@ -96,6 +103,11 @@ pub trait Cloud: Debug + Send + Sync {
 
     /// What runs and serves; nothing if there is no such endpoint.
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError>;
+
+    /// Whether versions may have secret environment variables. Asked at plan time.
+    fn takes_secrets(&self) -> bool {
+        false
+    }
 
     /// Keeps the values of secret environment variables for the versions of an endpoint that name this trigger. Comes
     /// when such a version is minted, perhaps before there is an endpoint. As it is: refuses.
@@ -244,4 +256,6 @@ pub struct ObservedEndpoint {
     pub fleet: Fleet,
     /// What serves besides and is no version of ours, in the cloud's own words.
     pub unmanaged: Option<String>,
+    /// Its settings as they are, where the cloud tells them.
+    pub settings: Option<EndpointSpec>,
 }

@@ -41,6 +41,7 @@ impl Engine {
             created_by: self.holder.name.clone(),
             comment: Some(comment.to_owned()),
             changes: Vec::new(),
+            labels: std::collections::BTreeMap::new(),
             rollback_of: None,
         };
         self.ledger.mint(&record).await?;

@@ -38,6 +38,17 @@ pub enum EngineError {
         #[source]
         source: CloudError,
     },
+    /// There is no room for a version, and something would have to stop before that shows.
+    #[error("{number} of endpoint `{endpoint}` has no room on the cloud, so nothing was changed")]
+    NoCapacity {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// The version.
+        number: VersionNumber,
+        /// Why not.
+        #[source]
+        source: CloudError,
+    },
     /// There is no such endpoint.
     #[error("endpoint `{endpoint}` does not exist on the cloud")]
     NoEndpoint {

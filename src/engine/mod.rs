@@ -13,6 +13,8 @@ mod gates;
 mod holder;
 mod notes;
 mod open;
+mod preflight;
+mod retire;
 mod run;
 mod supervise;
 mod verify;

@@ -13,7 +13,7 @@ use super::{Engine, EngineError, LEASE};
 use crate::cloud::Drive;
 use crate::fleet::Fleet;
 use crate::ledger::{Entry, EntryKind, Journal, Lease};
-use crate::rollout::{BatchProgress, Phase, Record, Side};
+use crate::rollout::{Phase, Record, Side};
 use crate::spec::{EndpointName, RolloutRevision, VersionNumber};
 
 /// Clocks of two machines differ by less than this, or one of them is wrong beyond use.
@@ -160,11 +160,7 @@ impl Engine {
         let now = self.clock.now();
         let fence = entry.lease.fence + 1;
         let mut record = entry.record.resumed(now);
-        if record.policy.batch != target.policy.batch {
-            // Batches of another size are other batches.
-            record.batch = BatchProgress::default();
-        }
-        record.policy = target.policy.clone();
+        record.take_policy(target.policy.clone());
         record.policy_name.clone_from(&target.policy_name);
         if record.phase == Phase::Interrupted {
             record.phase = if record.is_rolling_back() { Phase::RollingBack } else { Phase::Starting };

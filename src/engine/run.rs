@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::act::{Orders, ask};
+use super::act::Orders;
 use super::gates::{Gates, Subject};
 use super::open::Opened;
 use super::{Engine, EngineError, LEASE_RENEWAL};
@@ -14,8 +14,8 @@ use crate::cloud::{CloudError, CloudErrorKind, Drive, FleetCloud, ObservedEndpoi
 use crate::fleet::Fleet;
 use crate::ledger::{ActionResult, Entry, EntryKind, Seen};
 use crate::rollout::{
-    Accounting, Command, Decision, FailureClass, Input, Limits, Phase, Record, Side, VISIBILITY_MAX, fail,
-    gates_due, obey, step,
+    Accounting, Command, Decision, FailureClass, Input, Phase, Record, VISIBILITY_MAX, fail, gates_due, obey,
+    step,
 };
 use crate::spec::{DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, PolicyName};
 
@@ -89,26 +89,6 @@ impl Engine {
 }
 
 impl Run<'_> {
-    /// What lies ahead must be possible before anything is touched: the target, and the way back to the version that
-    /// serves. On the way back the target is not needed any more.
-    async fn preflight(&self) -> Result<(), EngineError> {
-        let record = &self.opened.record;
-        let ahead = Some(record.to).filter(|_| !record.is_rolling_back());
-        let back = record.from.filter(|_| record.policy.rollback.auto || record.is_rolling_back());
-        let Record { policy, .. } = record;
-        for Side { version: number, replicas } in [ahead, back].into_iter().flatten() {
-            Limits::resolve(replicas, policy.surge(), policy.unavailable(), policy.allow_downtime)?;
-            let endpoint = &self.target.endpoint;
-            let checked = ask(|| self.engine.cloud.check_startable(endpoint, number)).await;
-            checked.map_err(|source| match source.retry {
-                // The version was judged, not just out of reach.
-                Retry::Never => EngineError::NotStartable { endpoint: endpoint.clone(), number, source },
-                _ => source.into(),
-            })?;
-        }
-        Ok(())
-    }
-
     /// Ends a rollout that never began to act. One that may have acted stays open for another try.
     async fn give_up(&mut self, error: &EngineError) -> Result<(), EngineError> {
         if self.opened.record.phase != Phase::Planned {
@@ -159,6 +139,7 @@ impl Run<'_> {
             if self.opened.record.phase.is_terminal() {
                 // Read back after the last entry: the report tells what is, not what was decided upon.
                 let observed = self.observe().await.unwrap_or(observed);
+                self.retire_old(&observed).await;
                 return Ok(self.report(observed));
             }
             self.ask_gates(&observed.url);
@@ -283,7 +264,7 @@ impl Run<'_> {
     }
 
     /// Begins to ask the gates that are due; their answers come to a later turn.
-    fn ask_gates(&mut self, url: &str) {
+    pub(super) fn ask_gates(&mut self, url: &str) {
         let record = &self.opened.record;
         let Some(since) = record.bakes_since() else { return };
         let subject = Subject {

@@ -112,7 +112,10 @@ impl Run<'_> {
         let now = self.engine.clock.now();
         let before = self.opened.record.clone();
         let pacing = cloud.pacing(&before.policy);
-        let watch = Watch { record: &before, fleet: &look.observed.fleet, update: &look.update, pacing, now };
+        self.ask_gates(&look.observed.url);
+        let readings = self.gates.take(before.bakes_since());
+        let (fleet, update) = (&look.observed.fleet, &look.update);
+        let watch = Watch { record: &before, fleet, update, pacing, readings: &readings, now };
         let made = supervise(&watch);
         if matches!(made.record.phase, Phase::Succeeded | Phase::RolledBack)
             && !self.is_cleared(cloud, from, &made.record).await
@@ -124,7 +127,9 @@ impl Run<'_> {
         self.opened.record = made.record.clone();
         let news = !made.orders.is_empty()
             || made.record.phase != before.phase
+            || !readings.is_empty()
             || made.record.batch != before.batch
+            || made.record.canary != before.canary
             || made.record.supervised != before.supervised;
         if !news {
             return Ok(made);
@@ -134,13 +139,7 @@ impl Run<'_> {
         let mut entry = self.engine.entry(kind, made.record.clone(), self.opened.fence, now);
         entry.results = std::mem::take(&mut self.results);
         let update = Some((look.update.clone(), pacing));
-        entry.seen = Some(Seen {
-            fleet: look.observed.fleet.clone(),
-            update,
-            record: before,
-            readings: Vec::new(),
-            now,
-        });
+        entry.seen = Some(Seen { fleet: look.observed.fleet.clone(), update, record: before, readings, now });
         entry.orders.clone_from(&made.orders);
         entry.reasons.clone_from(&made.reasons);
         if ended {

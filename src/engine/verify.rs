@@ -104,7 +104,14 @@ fn decision(endpoint: &EndpointName, entry: &Entry, seen: &Seen) -> Vec<String> 
 
 /// A decision about a rollout that the cloud paces.
 fn supervised(entry: &Entry, seen: &Seen, update: &UpdateReport, pacing: Pacing) -> Vec<String> {
-    let watch = Watch { record: &seen.record, fleet: &seen.fleet, update, pacing, now: seen.now };
+    let watch = Watch {
+        record: &seen.record,
+        fleet: &seen.fleet,
+        update,
+        pacing,
+        readings: &seen.readings,
+        now: seen.now,
+    };
     let again = supervise(&watch);
     let mut findings = Vec::new();
     if again.orders != entry.orders {

@@ -1,5 +1,7 @@
 //! An endpoint as it is, in the words of Terraform's state and the command line. Waits for nothing.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,7 @@ use super::{Engine, EngineError};
 use crate::cloud::ObservedEndpoint;
 use crate::fleet::Fleet;
 use crate::rollout::{Phase, Record};
-use crate::spec::{EndpointName, VersionNumber};
+use crate::spec::{EndpointName, EndpointSpec, VersionNumber};
 
 /// An endpoint as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -27,6 +29,9 @@ pub struct EndpointView {
     pub fleet: Fleet,
     /// What serves besides and is no version of ours.
     pub unmanaged: Option<String>,
+    /// Its settings as they are, where the cloud tells them.
+    #[serde(skip)]
+    pub settings: Option<EndpointSpec>,
 }
 
 /// Whether an endpoint is as it should be.
@@ -144,6 +149,7 @@ fn view(
         rollout: record.map(RolloutView::from),
         fleet,
         unmanaged: observed.unmanaged,
+        settings: observed.settings,
     }
 }
 
@@ -152,13 +158,21 @@ fn status_of(fleet: &Fleet, live: Option<VersionNumber>, replicas: Option<u32>) 
     let ready = fleet.ready_of(live);
     let present = fleet.replicas.iter().filter(|replica| !replica.state.is_leaving()).count();
     let wanted = replicas.map_or(ready, |replicas| replicas as usize);
-    if fleet.ready() > ready {
+    if fleet.ready() > ready || weighs_others(fleet, live) {
         Status::Mixed
     } else if ready == wanted && present == wanted {
         Status::Serving
     } else {
         Status::Degraded
     }
+}
+
+/// Weights that no rollout needs any more send requests to other versions than the live one.
+fn weighs_others(fleet: &Fleet, live: VersionNumber) -> bool {
+    let shares = |weights: &BTreeMap<VersionNumber, u32>| {
+        weights.iter().any(|(version, weight)| (*version == live) == (*weight == 0))
+    };
+    fleet.weights.as_ref().is_some_and(shares)
 }
 
 /// The version that serves. While several do: the one that the newest rollout says should, as long as it does.

@@ -10,7 +10,7 @@ mod reading;
 pub mod traffic;
 mod update;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -148,10 +148,19 @@ impl Fleet {
         self.replicas.iter().filter(|replica| replica.version == version && replica.state.is_ready()).count()
     }
 
-    /// The version that answers alone, if one does.
+    /// The version that answers alone, if one does. What the split of traffic leaves out does not answer.
     pub fn only_ready_version(&self) -> Option<VersionNumber> {
-        let mut ready = self.replicas.iter().filter(|replica| replica.state.is_ready());
-        let first = ready.next()?.version;
-        ready.all(|replica| replica.version == first).then_some(first)
+        let ready: BTreeSet<VersionNumber> = self
+            .replicas
+            .iter()
+            .filter(|replica| replica.state.is_ready())
+            .map(|replica| replica.version)
+            .collect();
+        let weighs = |version: &VersionNumber| {
+            self.weights.as_ref().is_none_or(|weights| weights.get(version).is_some_and(|weight| *weight > 0))
+        };
+        let serving: BTreeSet<VersionNumber> = ready.iter().copied().filter(weighs).collect();
+        let answering = if serving.is_empty() { ready } else { serving };
+        answering.first().copied().filter(|_| answering.len() == 1)
     }
 }

@@ -152,7 +152,8 @@ impl<'a> Sides<'a> {
         }
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    /// A text of the endpoint, whichever side has it.
+    pub fn text(&self, name: &str) -> Option<String> {
         let sides = [&self.change.change.after, &self.change.change.before];
         sides.into_iter().find_map(|side| side.get(name)?.as_str()).map(str::to_owned)
     }

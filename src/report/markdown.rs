@@ -208,6 +208,9 @@ fn rollout_section(text: &mut String, rollout: &RolloutReport) {
         facts.extend(extra.map(|extra| format!("extra accelerator-minutes: {}", whole(extra))));
         let _ = writeln!(text, "\n**Rollout**: {}.", facts.join(", "));
     }
+    if let Some(cloud) = &rollout.paced_by {
+        let _ = writeln!(text, "\n**Rollout**: {} paces it by itself.", code(cloud));
+    }
     if rollout.steps.is_empty() {
         return;
     }

@@ -5,14 +5,16 @@ use serde_json::Value;
 
 use super::endpoint::{Sides, number};
 use crate::rollout::{Expected, Side, preview};
-use crate::spec::{BatchPause, DeploymentPolicy, Promote};
+use crate::spec::{BatchPause, CloudName, DeploymentPolicy, Promote};
 
 /// A rollout that a plan will run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RolloutReport {
     /// One line a step, as the provider planned it; none while they are not known.
     pub steps: Vec<String>,
-    /// What it needs; nothing when the plan does not hold enough to tell.
+    /// The cloud that paces it by itself; nothing where the engine does.
+    pub paced_by: Option<String>,
+    /// What it needs; nothing when the cloud paces it, or the plan does not hold enough to tell.
     pub needs: Option<Needs>,
 }
 
@@ -52,8 +54,10 @@ pub(super) fn report(sides: &Sides<'_>, expected: Expected) -> Option<RolloutRep
         return None;
     }
     let steps = steps(&sides.change.change.after);
-    let needs = needs(sides, expected);
-    (needs.is_some() || !steps.is_empty()).then_some(RolloutReport { steps, needs })
+    // Only on the local cloud the engine starts and stops each replica, so that its play on paper says what happens.
+    let paced_by = sides.text("cloud").filter(|cloud| cloud != CloudName::Local.as_str());
+    let needs = if paced_by.is_none() { needs(sides, expected) } else { None };
+    (needs.is_some() || !steps.is_empty()).then_some(RolloutReport { steps, paced_by, needs })
 }
 
 fn needs(sides: &Sides<'_>, expected: Expected) -> Option<Needs> {

@@ -81,3 +81,13 @@ fn a_comment_stays_within_its_limit_and_names_what_it_left_out() {
         assert!(said.contains(" more."), "{said}");
     }
 }
+
+#[test]
+fn of_a_rollout_that_the_cloud_paces_only_its_own_outline_is_told() {
+    let elsewhere = stored("update").replace(r#""cloud": "local""#, r#""cloud": "sagemaker""#);
+    let report = report(&elsewhere);
+    let rollout = report.endpoints[0].rollout.as_ref().unwrap();
+    assert_eq!((rollout.paced_by.as_deref(), &rollout.needs), (Some("sagemaker"), &None));
+    assert!(!rollout.steps.is_empty());
+    assert!(markdown(&report, LIMIT).contains("**Rollout**: `sagemaker` paces it by itself."));
+}

@@ -7,62 +7,114 @@ use crate::spec::{CountOrPercent, DeploymentPolicy};
 /// drain, where a draining replica still holds its devices.
 ///
 /// Continuous: `surge + unavailable` places each cycle through start and drain; those of the surge begin with a start,
-/// the others with a drain. Batches add their bake and, where both limits are used, one drain.
+/// the others with a drain. A canary and batches add their bakes; keeping the prior version warm adds its time.
 pub fn bound_seconds(
     policy: &DeploymentPolicy,
     limits: &Limits,
     start_seconds: f64,
     drain_seconds: f64,
 ) -> f64 {
-    let cycle = Cycle { limits, start_seconds, drain_seconds };
-    let Some(batch) = &policy.batch else { return cycle.end(limits.desired) };
-    let size = batch_size(batch.size, limits.desired);
+    let cycle = Cycle::of(limits, start_seconds, drain_seconds);
+    let keeps_some = limits.max_surge > 0;
+    let warm = if keeps_some { policy.keep_warm.as_duration().as_secs_f64() } else { 0.0 };
+    with_canary(policy, limits, &cycle) + warm
+}
+
+/// As [`bound_seconds`], but only until the target serves: what `total_timeout` has to cover.
+pub(super) fn forward_seconds(
+    policy: &DeploymentPolicy,
+    limits: &Limits,
+    start_seconds: f64,
+    drain_seconds: f64,
+) -> f64 {
+    let all = with_canary(policy, limits, &Cycle::of(limits, start_seconds, drain_seconds));
+    if policy.keep_warm.is_zero() { all } else { all - drain_seconds }
+}
+
+fn with_canary(policy: &DeploymentPolicy, limits: &Limits, cycle: &Cycle) -> f64 {
+    let Some(canary) = policy.effective_canary() else { return without_canary(policy, limits, cycle) };
+    let bake = canary.bake.as_duration().as_secs_f64();
+    let (mut seconds, mut replicas) = (0.0, 0);
+    for stage in 0..canary.stages() {
+        let next = canary.replicas(stage, limits.desired);
+        seconds += cycle.after(replicas).ready(next - replicas) + bake;
+        replicas = next;
+    }
+    let rest = limits.desired - replicas;
+    let continuous = cycle.after(replicas).end(rest, limits.max_unavailable);
+    let batched = policy.batch.as_ref().map_or(0.0, |batch| {
+        let batches = rest.div_ceil(batch_size(batch.size, limits.desired));
+        f64::from(batches) * (cycle.start_seconds + batch.bake.as_duration().as_secs_f64())
+    });
+    seconds + continuous.max(batched)
+}
+
+fn without_canary(policy: &DeploymentPolicy, limits: &Limits, cycle: &Cycle) -> f64 {
+    let Limits { desired, max_surge, max_unavailable, .. } = *limits;
+    let (start_seconds, drain_seconds) = (cycle.start_seconds, cycle.drain_seconds);
+    let Some(batch) = &policy.batch else { return cycle.end(desired, max_unavailable) };
+    let size = batch_size(batch.size, desired);
     let bake = batch.bake.as_duration().as_secs_f64();
-    let full = limits.desired / size;
-    let rest = limits.desired % size;
-    let batches = f64::from(limits.desired.div_ceil(size));
-    let mixed = limits.max_surge > 0 && limits.max_unavailable > 0 && size >= limits.max_unavailable;
-    if mixed && size == limits.max_surge + limits.max_unavailable {
+    let full = desired / size;
+    let rest = desired % size;
+    let batches = f64::from(desired.div_ceil(size));
+    let mixed = max_surge > 0 && max_unavailable > 0 && size >= max_unavailable;
+    if mixed && size == max_surge + max_unavailable {
         // A smaller last batch leaves places over, and need not wait for anything to leave first.
         let first_drain = if rest == 0 { drain_seconds } else { 0.0 };
         return batches * (start_seconds + bake + drain_seconds) + first_drain;
     }
-    if size < limits.max_surge + limits.max_unavailable {
+    if size < max_surge + max_unavailable {
         // Places are left over, so that a batch can start while the one before it drains.
-        let last_drain = if limits.max_unavailable == 0 { drain_seconds } else { 0.0 };
-        return cycle.end(limits.desired).max(batches * (start_seconds + bake) + last_drain);
+        let last_drain = if max_unavailable == 0 { drain_seconds } else { 0.0 };
+        return cycle.end(desired, max_unavailable).max(batches * (start_seconds + bake) + last_drain);
     }
-    f64::from(full) * (cycle.end(size) + bake) + if rest > 0 { cycle.end(rest) + bake } else { 0.0 }
+    let end = |replicas| cycle.end(replicas, max_unavailable) + bake;
+    f64::from(full) * end(size) + if rest > 0 { end(rest) } else { 0.0 }
 }
 
 fn batch_size(size: CountOrPercent, desired: u32) -> u32 {
     size.rounded_up(desired).clamp(1, desired.max(1))
 }
 
-struct Cycle<'a> {
-    limits: &'a Limits,
+/// Places that cycle through start and drain.
+struct Cycle {
+    /// Those that begin with a start.
+    free: u32,
+    /// Those that begin with a drain.
+    taken: u32,
     start_seconds: f64,
     drain_seconds: f64,
 }
 
-impl Cycle<'_> {
+impl Cycle {
+    fn of(limits: &Limits, start_seconds: f64, drain_seconds: f64) -> Self {
+        Self { free: limits.max_surge, taken: limits.max_unavailable, start_seconds, drain_seconds }
+    }
+
+    /// Once so many replicas stand in free places, and what they replace has yet to leave.
+    fn after(&self, replicas: u32) -> Self {
+        let free = self.free.saturating_sub(replicas);
+        Self { free, taken: self.free + self.taken - free, ..*self }
+    }
+
     /// When the `n`-th new replica is available.
     fn ready(&self, n: u32) -> f64 {
-        let (surge, unavailable) = (u64::from(self.limits.max_surge), u64::from(self.limits.max_unavailable));
-        let width = surge + unavailable;
+        let (free, taken) = (u64::from(self.free), u64::from(self.taken));
+        let width = free + taken;
         if n == 0 || width == 0 {
             return 0.0;
         }
         let rounds = u64::from(n).div_ceil(width);
         let period = self.start_seconds + self.drain_seconds;
-        let by_surge = surge * rounds + unavailable * (rounds - 1);
+        let by_free = free * rounds + taken * (rounds - 1);
         let rounds = f64::from(u32::try_from(rounds).unwrap_or(u32::MAX));
-        if by_surge >= u64::from(n) { rounds * period - self.drain_seconds } else { rounds * period }
+        if by_free >= u64::from(n) { rounds * period - self.drain_seconds } else { rounds * period }
     }
 
-    /// When `n` replicas are replaced and the last old one is gone.
-    fn end(&self, n: u32) -> f64 {
-        let unavailable = self.limits.max_unavailable;
+    /// When `n` replicas are replaced and the last old one is gone, of which so many may go before their successors
+    /// are ready.
+    fn end(&self, n: u32, unavailable: u32) -> f64 {
         self.ready(n).max(self.ready(n.saturating_sub(unavailable)) + self.drain_seconds)
     }
 }

@@ -39,6 +39,11 @@ pub(super) fn advance(
     if !pace::bakes_out(record, whole && (begun || traffic_is_set), now, reasons) {
         return;
     }
+    count_share(record, canary, now, reasons);
+}
+
+/// A share has baked: the next one follows, or the promotion, or somebody has to promote.
+pub(super) fn count_share(record: &mut Record, canary: &Canary, now: Timestamp, reasons: &mut Vec<String>) {
     let share = canary.share(record.canary.done).map(|share| format!(" with {share} of the traffic"));
     reasons.push(format!("the canary has baked{}", share.unwrap_or_default()));
     record.canary.done += 1;

@@ -69,13 +69,8 @@ pub fn obey(record: &mut Record, command: Command, by: &str, now: Timestamp, rea
             reasons.push(format!("resumed by {by}"));
         }
         Command::Promote => {
-            let mut promoted = canary::promote(record, now);
-            if !record.supervised.is_untouched() {
-                record.supervised.promoted = true;
-                resume(record, now);
-                promoted = true;
-            }
-            let what = if promoted { "promoted" } else { "nothing to promote, though asked" };
+            let what =
+                if canary::promote(record, now) { "promoted" } else { "nothing to promote, though asked" };
             reasons.push(format!("{what} by {by}"));
         }
         Command::Adjust(adjustment) => {

@@ -7,6 +7,7 @@ use super::limits::Limits;
 use super::record::Record;
 use super::{Phase, canary, pace, warm};
 use crate::fleet::ReplicaState;
+use crate::spec::TimeSpan;
 
 /// Where the rollout stands.
 pub(super) fn phase(record: &Record, census: &Census<'_>, limits: &Limits, now: Timestamp) -> Phase {
@@ -36,18 +37,8 @@ pub(super) fn phase(record: &Record, census: &Census<'_>, limits: &Limits, now: 
 pub(super) fn blocker(record: &Record, census: &Census<'_>, limits: &Limits, now: Timestamp) -> String {
     let version = record.wanted().version;
     let not_ready = census.wanted - census.wanted_ready;
-    if record.batch.baking_since.is_some() {
-        format!("batch {} bakes", record.batch.done + 1)
-    } else if record.canary.baking_since.is_some() {
-        let share = canary::open(record).and_then(|canary| canary.share(record.canary.done));
-        format!(
-            "the canary bakes{}",
-            share.map(|share| format!(" with {share} of the traffic")).unwrap_or_default()
-        )
-    } else if record.canary.awaiting_since.is_some() {
-        "the canary has baked and waits for a promotion".to_owned()
-    } else if warm::is_under_way(record, now) {
-        format!("{} of the prior version are kept warm", census.unwanted_idle.len())
+    if let Some(wait) = wait(record, now) {
+        wait
     } else if census.wanted_unallocated > 0 {
         let reason = census
             .wanted_replicas
@@ -77,5 +68,26 @@ pub(super) fn blocker(record: &Record, census: &Census<'_>, limits: &Limits, now
             census.occupied,
             limits.cap
         )
+    }
+}
+
+/// What the policy or a person has it wait for; nothing while it does what it can.
+pub(super) fn wait(record: &Record, now: Timestamp) -> Option<String> {
+    let canary = canary::open(record);
+    let bake = TimeSpan::from_seconds(pace::bake(record).as_secs());
+    if record.paused_since.is_some() {
+        Some("wait for a word to go on".to_owned())
+    } else if record.canary.baking_since.is_some() {
+        let share = canary.and_then(|canary| canary.share(record.canary.done));
+        let share = share.map(|share| format!(" with {share} of the traffic")).unwrap_or_default();
+        Some(format!("the canary bakes for {bake}{share}"))
+    } else if record.batch.baking_since.is_some() {
+        Some(format!("batch {} bakes for {bake}", record.batch.done + 1))
+    } else if record.canary.awaiting_since.is_some() {
+        Some("the canary has baked and waits for a promotion".to_owned())
+    } else if warm::is_under_way(record, now) {
+        Some(format!("the prior version stays without traffic for {}", record.policy.keep_warm))
+    } else {
+        None
     }
 }

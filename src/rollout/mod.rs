@@ -24,7 +24,6 @@ mod preview;
 #[cfg(test)]
 mod properties;
 mod record;
-mod shares;
 mod simulate;
 mod step;
 mod supervise;

@@ -1,16 +1,17 @@
 //! The rollout in words, before it runs: what `terraform plan` shows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::bound::bound_seconds;
+use super::bound::forward_seconds;
 use super::limits::{Limits, LimitsError};
 use super::record::Side;
 use super::simulate::{PlayedStep, Simulation, SimulationError, simulate};
 use super::step::Action;
 use super::{Distribution, Outcome};
-use crate::spec::{DeploymentPolicy, TimeSpan, VersionNumber};
+use crate::spec::{DeploymentPolicy, Percent, Strategy, TimeSpan, VersionNumber};
 
 /// Most lines of a preview; what lies between is summed up.
 const LINES_MAX: usize = 24;
@@ -55,6 +56,32 @@ pub enum PreviewError {
     /// Its limits leave no way to move.
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    /// A strategy that starts a whole second fleet has no room for one.
+    #[error(
+        "the strategy starts a whole second fleet, and max_surge leaves room for {surge} of {replicas} replicas: leave \
+         max_surge out"
+    )]
+    NoSecondFleet {
+        /// Replicas that fit beside those that serve.
+        surge: u32,
+        /// Replicas wanted.
+        replicas: u32,
+    },
+    /// The canary leaves too little of the prior version.
+    #[error(
+        "a canary of {replicas} out of {desired} replicas leaves room for {left} of the prior version, which cannot \
+         carry what a share of {share} leaves to it: raise max_surge, or make the canary smaller"
+    )]
+    CanaryTooLarge {
+        /// Replicas of the canary.
+        replicas: u32,
+        /// Replicas wanted.
+        desired: u32,
+        /// Replicas of the prior version beside it.
+        left: u32,
+        /// The canary's share of the traffic.
+        share: Percent,
+    },
     /// Its total time is shorter than the rollout can possibly be.
     #[error(
         "total_timeout is {total}, and the waits that the policy itself prescribes (min_ready, drain.unroute_delay, \
@@ -82,6 +109,9 @@ pub fn preview(
     expected: Option<Expected>,
 ) -> Result<Preview, PreviewError> {
     let limits = Limits::resolve(to.replicas, policy.surge(), policy.unavailable(), policy.allow_downtime)?;
+    if from.is_some() {
+        check_room(policy, &limits)?;
+    }
     check_total_timeout(from, policy, &limits)?;
     if from.is_some_and(|from| from.version == to.version) {
         return Ok(told(vec![format!("keep {} with {} replicas", to.version, to.replicas)], &limits));
@@ -104,6 +134,28 @@ pub fn preview(
     })
 }
 
+/// A second fleet needs room for all of it, and what a canary leaves of the prior version must carry the rest of the
+/// traffic.
+fn check_room(policy: &DeploymentPolicy, limits: &Limits) -> Result<(), PreviewError> {
+    let Limits { desired, max_surge, floor, cap, .. } = *limits;
+    let whole = matches!(policy.strategy, Strategy::BlueGreen | Strategy::AllAtOnce);
+    if whole && max_surge < desired {
+        return Err(PreviewError::NoSecondFleet { surge: max_surge, replicas: desired });
+    }
+    let Some(canary) = policy.effective_canary() else { return Ok(()) };
+    for stage in 0..canary.stages() {
+        let replicas = canary.replicas(stage, desired);
+        let left = desired.min(cap.saturating_sub(replicas));
+        let share = canary.share(stage).unwrap_or(Percent::NONE);
+        let rest = u64::from(100 - share.as_u8()) * u64::from(floor);
+        let weighted = canary.share(stage).is_some();
+        if left == 0 && share < Percent::ALL || weighted && u64::from(left) * 100 < rest {
+            return Err(PreviewError::CanaryTooLarge { replicas, desired, left, share });
+        }
+    }
+    Ok(())
+}
+
 /// The waits that the policy prescribes are a lower bound on starts and drains: no rollout is faster.
 fn check_total_timeout(
     from: Option<Side>,
@@ -113,7 +165,7 @@ fn check_total_timeout(
     let (Some(total), Some(_)) = (policy.total_timeout, from) else { return Ok(()) };
     let start = policy.min_ready.as_duration().as_secs_f64();
     let drain = policy.drain.unroute_delay.as_duration().as_secs_f64();
-    let least = Duration::from_secs_f64(bound_seconds(policy, limits, start, drain));
+    let least = Duration::from_secs_f64(forward_seconds(policy, limits, start, drain));
     if least <= total.as_duration() {
         return Ok(());
     }
@@ -206,17 +258,17 @@ struct Done {
 
 impl Done {
     fn tell(&mut self, step: &PlayedStep, prior: VersionNumber, to: Side, prior_replicas: u32) -> String {
+        let mut parts = Vec::new();
         let (mut starts, mut stops) = (0, 0);
         for action in &step.actions {
             match action {
                 Action::Start { count, .. } => starts += count,
                 Action::Stop { .. } => stops += 1,
-                Action::Weights { .. } => {}
+                Action::Weights { weights } => parts.push(traffic(weights.as_ref(), to.version)),
             }
         }
         self.started += starts;
         self.stopped += stops;
-        let mut parts = Vec::new();
         if stops > 0 {
             parts.push(format!(
                 "drain and stop {stops} of {prior} ({} left)",
@@ -226,10 +278,19 @@ impl Done {
         if starts > 0 {
             parts.push(format!("start {starts} of {} ({} of {})", to.version, self.started, to.replicas));
         }
+        parts.extend(step.waits_for.clone());
         if parts.is_empty() {
             parts.push(format!("{} alone serves with {} replicas", to.version, to.replicas));
         }
         parts.join(", ")
+    }
+}
+
+fn traffic(weights: Option<&BTreeMap<VersionNumber, u32>>, to: VersionNumber) -> String {
+    match weights {
+        // On paper the target has the higher of the two numbers.
+        Some(weights) => format!("{}% of the traffic to {to}", weights.values().next_back().unwrap_or(&0)),
+        None => "traffic in proportion to ready replicas".to_owned(),
     }
 }
 
@@ -273,6 +334,79 @@ mod tests {
                 "5. v4 alone serves with 2 replicas",
             ]
         );
+    }
+
+    fn lines(replicas: u32, policy: serde_json::Value) -> Vec<String> {
+        let policy = serde_json::from_value(policy).unwrap();
+        preview(Some(side(3, replicas)), side(4, replicas), 0, &policy, None).unwrap().lines
+    }
+
+    #[test]
+    fn a_canary_is_told_with_its_shares_and_bakes() {
+        let policy = serde_json::json!({
+            "canary": { "weight": "10%", "steps": ["50%"], "bake": "5m", "promote": "manual" },
+        });
+        assert_eq!(
+            lines(4, policy),
+            [
+                "v3 → v4: at most 5 replicas, at least 4 ready",
+                "1. 0% of the traffic to v4",
+                "2. start 1 of v4 (1 of 4)",
+                "3. 10% of the traffic to v4",
+                "4. the canary bakes for 5m with 10% of the traffic",
+                "5. 25% of the traffic to v4",
+                "6. drain and stop 1 of v3 (3 left)",
+                "7. start 1 of v4 (2 of 4)",
+                "8. 50% of the traffic to v4",
+                "9. the canary bakes for 5m with 50% of the traffic",
+                "10. the canary has baked and waits for a promotion",
+                "11. traffic in proportion to ready replicas",
+                "12. drain and stop 1 of v3 (2 left)",
+                "13. start 1 of v4 (3 of 4)",
+                "14. drain and stop 1 of v3 (1 left)",
+                "15. start 1 of v4 (4 of 4)",
+                "16. drain and stop 1 of v3 (0 left)",
+                "17. v4 alone serves with 4 replicas",
+            ]
+        );
+    }
+
+    #[test]
+    fn blue_green_moves_the_traffic_at_once_and_keeps_the_prior_version_warm() {
+        let policy = serde_json::json!({
+            "strategy": "blue_green", "canary": { "bake": "1m" }, "keep_warm": "10m",
+        });
+        assert_eq!(
+            lines(2, policy),
+            [
+                "v3 → v4: at most 4 replicas, at least 2 ready",
+                "1. 0% of the traffic to v4",
+                "2. start 2 of v4 (2 of 2)",
+                "3. the canary bakes for 1m with 0% of the traffic",
+                "4. 100% of the traffic to v4",
+                "5. the prior version stays without traffic for 10m",
+                "6. drain and stop 2 of v3 (0 left)",
+                "7. traffic in proportion to ready replicas",
+                "8. v4 alone serves with 2 replicas",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_no_room_is_refused() {
+        let refused = |policy: serde_json::Value| {
+            let policy = serde_json::from_value(policy).unwrap();
+            preview(Some(side(0, 4)), side(1, 4), 0, &policy, None).unwrap_err().to_string()
+        };
+        let text = refused(serde_json::json!({ "strategy": "blue_green", "max_surge": 3 }));
+        assert!(text.contains("room for 3 of 4 replicas"), "{text}");
+        let text = refused(serde_json::json!({ "canary": { "size": "100%", "weight": "0%" } }));
+        assert!(text.contains("leaves room for 1 of the prior version"), "{text}");
+        let text =
+            refused(serde_json::json!({ "canary": { "size": 4 }, "max_surge": 0, "max_unavailable": 1 }));
+        assert!(text.contains("leaves room for 0"), "{text}");
+        let policy = serde_json::json!({ "canary": { "bake": "10m" }, "total_timeout": "10m" });
+        assert!(refused(policy).contains("total_timeout is 10m"));
     }
 
     #[test]

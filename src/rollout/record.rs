@@ -249,6 +249,18 @@ impl Record {
         if self.is_rolling_back() { self.from.unwrap_or(self.to) } else { self.to }
     }
 
+    /// Goes on under another policy. Canaries and batches of another size are other ones.
+    pub fn take_policy(&mut self, policy: DeploymentPolicy) {
+        let other_canary = self.policy.effective_canary() != policy.effective_canary();
+        if other_canary {
+            self.canary = CanaryProgress::default();
+        }
+        if other_canary || self.policy.batch != policy.batch {
+            self.batch = BatchProgress::default();
+        }
+        self.policy = policy;
+    }
+
     /// Since when a canary or a batch bakes; nothing while none does.
     pub fn bakes_since(&self) -> Option<Timestamp> {
         self.canary.baking_since.or(self.batch.baking_since)

@@ -1,5 +1,6 @@
 //! The rollout played through on paper: the same `step`, with replicas that start and leave in declared times.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,8 +10,8 @@ use super::bound::bound_seconds;
 use super::limits::{Limits, LimitsError};
 use super::record::{Record, Side};
 use super::step::{Accounting, Action, Input, step};
-use super::{Command, Decision, Phase, obey};
-use crate::fleet::{Fleet, Replica, ReplicaState};
+use super::{Command, Decision, Phase, explain, gates_due, obey};
+use crate::fleet::{Fleet, GateReading, GateVerdict, Replica, ReplicaState};
 use crate::spec::{DeploymentPolicy, EndpointName, ReplicaId, RolloutRevision, TimeSpan, VersionNumber};
 
 /// Most decisions that one simulation makes, so that it ends whatever it is asked.
@@ -81,7 +82,7 @@ pub struct Outcome {
     pub extra_replica_seconds: f64,
     /// Replicas missing from the desired number, summed over time.
     pub lost_replica_seconds: f64,
-    /// Every decision that did something.
+    /// Every decision that did something, or from which on it waited.
     pub steps: Vec<PlayedStep>,
 }
 
@@ -96,6 +97,9 @@ pub struct PlayedStep {
     pub actions: Vec<Action>,
     /// Why.
     pub reasons: Vec<String>,
+    /// What it waits for from here on, where the policy or a person has it wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
     /// Replicas that held devices before.
     pub occupied: u32,
     /// Replicas that served before.
@@ -121,7 +125,11 @@ pub fn simulate(simulation: &Simulation) -> Result<Outcome, SimulationError> {
         Limits::resolve(simulation.replicas, policy.surge(), policy.unavailable(), policy.allow_downtime)?;
     let mut play = Play::new(simulation)?;
     let phase = play.run()?;
-    let bound = bound_seconds(policy, &limits, simulation.start_seconds, simulation.drain_seconds);
+    let bound = match simulation.prior_replicas {
+        // Nothing is replaced: there is room for all at once.
+        Some(0) => simulation.start_seconds,
+        _ => bound_seconds(policy, &limits, simulation.start_seconds, simulation.drain_seconds),
+    };
     let makespan = play.now;
     Ok(Outcome {
         phase,
@@ -181,6 +189,7 @@ struct Play<'a> {
     now: f64,
     record: Record,
     replicas: Vec<PlayedReplica>,
+    weights: Option<BTreeMap<VersionNumber, u32>>,
     peak_occupied: u32,
     least_ready: u32,
     extra: f64,
@@ -214,6 +223,7 @@ impl<'a> Play<'a> {
             now: 0.0,
             record: Record::new(RolloutRevision(1), from, to, simulation.policy.clone(), at(0.0)),
             replicas,
+            weights: None,
             peak_occupied: prior,
             least_ready: prior,
             extra: 0.0,
@@ -240,45 +250,61 @@ impl<'a> Play<'a> {
         Err(SimulationError::Endless)
     }
 
-    /// On paper nobody is waited for: a pause between batches takes no time.
+    /// On paper nobody is waited for: a pause between batches takes no time, and neither does a promotion.
     fn go_on(&mut self) {
-        if self.record.paused_since.is_some() {
-            obey(&mut self.record, Command::Resume, "the simulation", at(self.now), &mut Vec::new());
+        let pause = self.record.paused_since.map(|_| Command::Resume);
+        let promotion = self.record.canary.awaiting_since.map(|_| Command::Promote);
+        for command in pause.into_iter().chain(promotion) {
+            obey(&mut self.record, command, "the simulation", at(self.now), &mut Vec::new());
         }
     }
 
+    /// On paper every gate passes whenever it is asked.
+    fn readings(&self) -> Vec<GateReading> {
+        let now = at(self.now);
+        let pass = |gate| GateReading { gate, at: now, verdict: GateVerdict::Pass, detail: String::new() };
+        gates_due(&self.record, now).into_iter().map(pass).collect()
+    }
+
     fn decide(&self) -> Result<Decision, SimulationError> {
+        let readings = self.readings();
         let fleet = Fleet {
             observed_at: at(self.now),
             replicas: self.replicas.iter().map(|played| played.replica.clone()).collect(),
-            weights: None,
+            weights: self.weights.clone(),
         };
         Ok(step(&Input {
             endpoint: &self.endpoint,
             fleet: &fleet,
             record: &self.record,
-            readings: &[],
+            readings: &readings,
             now: at(self.now),
             accounting: Accounting::Devices,
         })?)
     }
 
     fn carry_out(&mut self, decision: Decision) {
+        let (before, after) = (&self.record, &decision.record);
+        let now = at(self.now);
+        let waits_for =
+            explain::wait(after, now).filter(|wait| explain::wait(before, now).as_ref() != Some(wait));
         for action in &decision.actions {
             match action {
                 Action::Start { version, count, first_ordinal } => {
                     (*first_ordinal..first_ordinal + count).for_each(|n| self.start(*version, n));
                 }
                 Action::Stop { replica } => self.stop(replica),
-                Action::Weights { .. } => {}
+                Action::Weights { weights } => self.weights.clone_from(weights),
             }
         }
-        if !decision.actions.is_empty() || decision.record.phase.is_terminal() {
+        let tells = !decision.actions.is_empty() || waits_for.is_some();
+        if tells || decision.record.phase.is_terminal() {
             self.steps.push(PlayedStep {
                 at_seconds: round(self.now),
                 phase: decision.record.phase,
                 actions: decision.actions,
                 reasons: decision.reasons,
+                waits_for,
                 occupied: decision.budget.occupied,
                 ready: decision.budget.ready,
             });

@@ -13,9 +13,9 @@ use super::failure::{self, fail};
 use super::pace::add;
 use super::record::{Failure, FailureClass, Record};
 use super::step::Accounting;
-use super::{Phase, shares};
-use crate::fleet::{Fleet, Pacing, UpdateReport, UpdateState};
-use crate::spec::{Batch, BatchPause, Percent, Promote, TimeSpan};
+use super::{Phase, canary, gates, pace};
+use crate::fleet::{Fleet, GateReading, Pacing, UpdateReport, UpdateState};
+use crate::spec::{Batch, BatchPause, Canary, Percent, TimeSpan};
 
 /// How often a cloud is asked for the same thing before it is taken to refuse it.
 const ASKED_MAX: u32 = 5;
@@ -35,6 +35,8 @@ pub struct Watch<'a> {
     pub update: &'a UpdateReport,
     /// What the cloud does by itself.
     pub pacing: Pacing,
+    /// What gates have said since the last look.
+    pub readings: &'a [GateReading],
     /// The time, by the engine's clock.
     pub now: Timestamp,
 }
@@ -84,13 +86,9 @@ pub struct Supervised {
     pub asked_at: Option<Timestamp>,
     /// How often.
     pub asked: u32,
-    /// Shares of traffic that have baked.
-    pub shares_done: u32,
     /// The share asked for last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<Percent>,
-    /// The canary is done: the rest of the version may follow.
-    pub promoted: bool,
     /// It was told to stand still.
     pub held: bool,
     /// The batches that the cloud was told.
@@ -154,6 +152,7 @@ pub fn supervise(watch: &Watch<'_>) -> Supervision {
 fn note_progress(watch: &Watch<'_>, record: &mut Record) {
     let census = Census::take(watch.fleet, record, Accounting::Devices);
     failure::note_progress(record, &census, watch.now);
+    gates::note(record, watch.readings);
     if record.supervised.state != Some(watch.update.state) {
         record.supervised.state = Some(watch.update.state);
         record.progress.at = watch.now;
@@ -227,10 +226,22 @@ fn ask(watch: &Watch<'_>, made: &mut Supervision) {
 
 /// The share of traffic that the canary gets next; nothing when the cloud runs it, or when all have baked.
 fn next_share(watch: &Watch<'_>, record: &Record) -> Option<Percent> {
-    if watch.pacing.canary || record.from.is_none() || record.supervised.promoted {
-        return None;
-    }
-    shares::of(record).get(record.supervised.shares_done as usize).copied()
+    let canary = own_canary(watch, record)?;
+    (record.canary.done < canary.stages()).then(|| share(record, &canary))
+}
+
+/// The canary that the engine runs and that is not promoted yet.
+fn own_canary(watch: &Watch<'_>, record: &Record) -> Option<Canary> {
+    canary::open(record).filter(|_| !watch.pacing.canary)
+}
+
+/// The share of the stage that the canary has reached: as given, else what its replicas are of all.
+fn share(record: &Record, canary: &Canary) -> Percent {
+    let desired = record.to.replicas.max(1);
+    let by_replicas =
+        || (u64::from(canary.replicas(record.canary.done, desired)) * 100).div_ceil(desired.into());
+    let given = canary.share(record.canary.done);
+    given.unwrap_or_else(|| u8::try_from(by_replicas()).ok().and_then(Percent::new).unwrap_or(Percent::ALL))
 }
 
 fn wait_for_others(made: &mut Supervision) {
@@ -294,48 +305,42 @@ fn settled(watch: &Watch<'_>, made: &mut Supervision) {
     }
 }
 
+/// A share of the traffic has arrived: it bakes, and the next thing follows.
 fn bake_share(watch: &Watch<'_>, made: &mut Supervision) {
     let record = &mut made.record;
-    let canary = record.policy.canary.clone().unwrap_or_default();
-    if !has_baked(record, canary.bake, watch.now) {
-        record.phase = Phase::Baking;
-        made.reasons.push("the canary bakes".to_owned());
-        return;
-    }
-    record.batch.baking_since = None;
-    record.supervised.shares_done += 1;
-    record.progress.at = watch.now;
-    let is_last = record.supervised.shares_done as usize >= shares::of(record).len();
-    record.supervised = Supervised { shares_done: record.supervised.shares_done, ..Supervised::default() };
-    if is_last {
-        record.supervised.promoted = true;
-        if canary.promote == Promote::Manual {
-            record.paused_since = Some(watch.now);
-            record.phase = Phase::Paused;
-            made.reasons.push("the canary is done: the rest waits for a word".to_owned());
+    if let Some(canary) = own_canary(watch, record) {
+        if record.canary.awaiting_since.is_some() {
+            record.phase = Phase::AwaitingPromotion;
+            made.reasons.push("the rest waits for a promotion".to_owned());
+            return;
+        }
+        if !pace::bakes_out(record, true, watch.now, &mut made.reasons) {
+            record.phase = Phase::Baking;
+            return;
+        }
+        canary::count_share(record, &canary, watch.now, &mut made.reasons);
+        if record.canary.awaiting_since.is_some() {
+            record.phase = Phase::AwaitingPromotion;
             return;
         }
     }
+    record.supervised = Supervised::default();
     ask(watch, made);
 }
 
 /// The target serves: it has succeeded once it has baked.
 fn finish(watch: &Watch<'_>, made: &mut Supervision) {
     let record = &mut made.record;
-    let bake = record.policy.batch.as_ref().map(|batch| batch.bake).unwrap_or_default();
-    if !watch.pacing.bakes && record.from.is_some() && !has_baked(record, bake, watch.now) {
+    // Whoever ran the canary, it is over.
+    record.canary.promoted = true;
+    let bakes = !watch.pacing.bakes && record.from.is_some();
+    if bakes && !pace::bakes_out(record, true, watch.now, &mut made.reasons) {
         record.phase = Phase::Baking;
         made.reasons.push(format!("{} serves and bakes", record.to.version));
         return;
     }
-    record.batch.baking_since = None;
     record.phase = Phase::Succeeded;
     made.reasons.push(format!("{} serves", record.to.version));
-}
-
-fn has_baked(record: &mut Record, bake: TimeSpan, now: Timestamp) -> bool {
-    let since = *record.batch.baking_since.get_or_insert(now);
-    now >= add(since, bake.as_duration())
 }
 
 fn go_back(watch: &Watch<'_>, made: &mut Supervision) {
@@ -391,8 +396,15 @@ fn overtime(watch: &Watch<'_>, made: &mut Supervision) -> bool {
         }
         return made.leaves;
     }
+    if let Some((class, why)) = gates::failed(record).or_else(|| gates::undecided(record, watch.now)) {
+        fail(record, class, why, watch.now, &mut made.reasons);
+        return true;
+    }
+    if record.canary.awaiting_since.is_some() {
+        return false;
+    }
     let total = failure::ends_by(record).filter(|ends| watch.now >= *ends).and(record.policy.total_timeout);
-    let stalled = record.batch.baking_since.is_none()
+    let stalled = record.bakes_since().is_none()
         && failure::deadline(record).is_some_and(|deadline| watch.now >= deadline);
     let (class, why) = match total {
         Some(total) => (FailureClass::Timeout, format!("the rollout was not done within {total}")),
@@ -419,13 +431,8 @@ fn because(watch: &Watch<'_>, what: String) -> String {
 }
 
 fn wake_after(watch: &Watch<'_>, record: &Record) -> Option<Duration> {
-    let canary = record.policy.canary.as_ref().filter(|_| record.supervised.share.is_some());
-    let bake = match canary {
-        Some(canary) => canary.bake,
-        None => record.policy.batch.as_ref()?.bake,
-    };
-    let ends = add(record.batch.baking_since?, bake.as_duration());
-    (ends > watch.now).then(|| ends.duration_since(watch.now).unsigned_abs())
+    let next = pace::bake_ends(record).into_iter().chain(gates::next_due(record)).min()?;
+    (next > watch.now).then(|| next.duration_since(watch.now).unsigned_abs())
 }
 
 fn serving(watch: &Watch<'_>) -> String {
@@ -459,7 +466,8 @@ mod tests {
         let mut orders = Vec::new();
         for (second, update) in (1..).zip(looks) {
             let fleet = Fleet::empty(at(second));
-            let watch = Watch { record: &record, fleet: &fleet, update, pacing, now: at(second) };
+            let watch =
+                Watch { record: &record, fleet: &fleet, update, pacing, readings: &[], now: at(second) };
             let made = supervise(&watch);
             assert_eq!(made, supervise(&watch), "the same input gives the same answer");
             orders.extend(made.orders);

@@ -1,5 +1,7 @@
 //! The long-lived serving address.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,9 @@ pub struct EndpointSpec {
     /// Settings that only Friendli Dedicated Endpoints knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub friendli: Option<FriendliEndpoint>,
+    /// Labels for the cloud to keep with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Settings of an endpoint that only the local cloud knows.
@@ -47,7 +52,15 @@ pub struct LocalEndpoint {
 impl EndpointSpec {
     /// An endpoint without settings.
     pub fn named(name: EndpointName) -> Self {
-        Self { name, local: None, sagemaker: None, vertex_ai: None, eas: None, friendli: None }
+        Self {
+            name,
+            local: None,
+            sagemaker: None,
+            vertex_ai: None,
+            eas: None,
+            friendli: None,
+            labels: BTreeMap::new(),
+        }
     }
 
     /// Settings of clouds other than the one that the endpoint is on: they would be ignored.

@@ -4,6 +4,7 @@
 //! Each type is defined once: serde and schemars derive the ledger's JSON, the Terraform schema and the pages of
 //! the documentation from it. Validation returns every [`Problem`] at once. No async, no clock, no IO.
 
+mod canary;
 mod eas;
 mod endpoint;
 mod friendli;
@@ -19,6 +20,7 @@ mod version;
 mod vertex_ai;
 mod warmup;
 
+pub use canary::{Canary, Promote};
 pub use eas::{EasEndpoint, EasVersion};
 pub use endpoint::{EndpointSpec, LocalEndpoint};
 pub use friendli::{FriendliEndpoint, FriendliVersion};
@@ -28,8 +30,8 @@ pub use id::{
 };
 pub use placeholder::Placeholders;
 pub use policy::{
-    Batch, BatchPause, Canary, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Promote,
-    Rollback, Strategy, TOTAL_TIMEOUT_MAX,
+    Batch, BatchPause, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Rollback,
+    Strategy, TOTAL_TIMEOUT_MAX,
 };
 pub use problem::{PathStep, Problem};
 pub use quantity::{Bound, CountOrPercent, InvalidQuantity, Percent, TimeSpan};

@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CountOrPercent, Gate, Percent, Problem, TimeSpan};
+use super::{Canary, CountOrPercent, Gate, Percent, Problem, TimeSpan};
 
 /// Longest rollout that can be asked for.
 pub const TOTAL_TIMEOUT_MAX: TimeSpan = TimeSpan::from_seconds(8 * 60 * 60);
+/// Fewest versions that stay startable: what serves, and what served before.
+const HISTORY_LIMIT_MIN: u32 = 2;
 
 /// How a version is replaced: limits, pace, deadlines, what happens on failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,78 +103,6 @@ pub enum Strategy {
     BlueGreen,
     /// A whole second fleet, each replica of which serves as soon as it is ready.
     AllAtOnce,
-}
-
-/// Lets a part of the new version serve before the rest follows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Canary {
-    /// Replicas of the canary: a count, or a percent of the desired number that rounds up. By default as many as
-    /// its weight needs, at least one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<CountOrPercent>,
-    /// Its share of the traffic, such as `"10%"`. By default in proportion to its replicas.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight: Option<Percent>,
-    /// Further shares after `weight`, each larger than the one before; each bakes before the next.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Percent>,
-    /// How long each share serves before the next, the last one before the rest of the version follows.
-    pub bake: TimeSpan,
-    /// `auto` goes on after the last bake; `manual` waits for `sluice promote`.
-    pub promote: Promote,
-}
-
-impl Default for Canary {
-    fn default() -> Self {
-        Self {
-            size: None,
-            weight: None,
-            steps: Vec::new(),
-            bake: TimeSpan::from_seconds(300),
-            promote: Promote::default(),
-        }
-    }
-}
-
-impl Canary {
-    /// The share of the traffic at one of its stages, counted from 0; the last one also later. Nothing where traffic
-    /// follows its replicas.
-    pub fn share(&self, stage: u32) -> Option<Percent> {
-        let stage = usize::try_from(stage).unwrap_or(usize::MAX);
-        let mut shares = self.weight.iter().chain(&self.steps).copied();
-        shares.nth(stage).or_else(|| self.steps.last().copied().or(self.weight))
-    }
-
-    /// Shares that it serves with, one after the other; none where traffic follows its replicas.
-    pub fn stages_of_traffic(&self) -> u32 {
-        let shares = usize::from(self.weight.is_some()) + self.steps.len();
-        shares.try_into().unwrap_or(u32::MAX)
-    }
-
-    /// How often it bakes.
-    pub fn stages(&self) -> u32 {
-        self.stages_of_traffic().max(1)
-    }
-
-    /// Its replicas at a stage, out of `desired`: as given, and as many as its share of the traffic needs.
-    pub fn replicas(&self, stage: u32, desired: u32) -> u32 {
-        let needed = self.share(stage).map_or(0, |share| CountOrPercent::Percent(share).rounded_up(desired));
-        let asked = self.size.map_or(1, |size| size.rounded_up(desired));
-        asked.max(needed).clamp(1, desired.max(1))
-    }
-}
-
-/// Who lets the rest of a version follow its canary.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub enum Promote {
-    /// The engine, after the last bake.
-    #[default]
-    Auto,
-    /// A person.
-    Manual,
 }
 
 /// Replaces replicas in batches.
@@ -325,6 +255,7 @@ impl DeploymentPolicy {
                 .related_to("max_unavailable"),
             );
         }
+        problems.extend(self.contradictions());
         for (index, gate) in self.gates.iter().enumerate() {
             problems.extend(gate.validate().into_iter().map(|problem| problem.within("gates", index)));
         }
@@ -341,6 +272,11 @@ impl DeploymentPolicy {
         if self.total_timeout.is_some_and(|total| total == TimeSpan::ZERO || total > TOTAL_TIMEOUT_MAX) {
             let detail = format!("More than zero and up to {TOTAL_TIMEOUT_MAX}.");
             problems.push(Problem::at("total_timeout", "Out of range", detail));
+        }
+        if self.history_limit < HISTORY_LIMIT_MIN {
+            let detail =
+                format!("At least {HISTORY_LIMIT_MIN}: the version that serves and the one before it.");
+            problems.push(Problem::at("history_limit", "Out of range", detail));
         }
         if self.max_start_failures == 0 {
             problems.push(Problem::at("max_start_failures", "Out of range", "At least 1."));
@@ -367,9 +303,114 @@ impl DeploymentPolicy {
     }
 }
 
+impl DeploymentPolicy {
+    /// Settings that cannot all be meant.
+    fn contradictions(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let all = CountOrPercent::Percent(Percent::ALL);
+        let canary = self.effective_canary();
+        if let Some(given) = &self.canary {
+            problems.extend(given.validate().into_iter().map(|problem| problem.below("canary")));
+        }
+        if self.strategy == Strategy::AllAtOnce && canary.is_some() {
+            let detail = "all_at_once lets every replica serve as soon as it is ready. Remove canary, or take another \
+                          strategy.";
+            problems.push(Problem::at("canary", "A canary of everything", detail).related_to("strategy"));
+        }
+        let whole = matches!(self.strategy, Strategy::BlueGreen | Strategy::AllAtOnce);
+        let partial = matches!(self.surge(), CountOrPercent::Percent(share) if share < Percent::ALL);
+        if whole && partial {
+            let detail = format!(
+                "A whole second fleet needs max_surge = \"100%\", and {} is given. Leave max_surge out.",
+                self.surge()
+            );
+            problems
+                .push(Problem::at("max_surge", "No room for a second fleet", detail).related_to("strategy"));
+        }
+        if whole && self.batch.is_some() {
+            let detail =
+                "The strategy starts a whole second fleet at once. Remove batch, or take another strategy.";
+            problems.push(Problem::at("batch", "Batches of everything", detail).related_to("strategy"));
+        }
+        if self.strategy == Strategy::BlueGreen && canary.is_some_and(|canary| canary.size != Some(all)) {
+            let detail = "blue_green moves traffic when all of the new version is available. Remove canary.size, or \
+                          take the strategy canary.";
+            problems
+                .push(Problem::at("canary.size", "A part of a second fleet", detail).related_to("strategy"));
+        }
+        problems.extend(self.idle_settings());
+        problems
+    }
+
+    /// Settings that could never have an effect.
+    fn idle_settings(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let bakes =
+            [self.effective_canary().map(|canary| canary.bake), self.batch.as_ref().map(|batch| batch.bake)];
+        if !self.gates.is_empty() && bakes.into_iter().flatten().all(|bake| bake.is_zero()) {
+            let detail = "Gates are checked while a canary or a batch bakes, and nothing bakes here. Set canary.bake or \
+                          batch.bake.";
+            problems.push(
+                Problem::at("gates", "Gates that are never checked", detail)
+                    .related_to("canary")
+                    .related_to("batch"),
+            );
+        }
+        if !self.keep_warm.is_zero() && self.surge().is_literal_zero() {
+            let detail = "With max_surge = 0 no replica of the prior version is left at the end. Allow at least one \
+                          replica more, or leave keep_warm out.";
+            problems.push(Problem::at("keep_warm", "Nothing to keep", detail).related_to("max_surge"));
+        }
+        problems
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn policies_that_contradict_themselves_are_refused() {
+        let gate = serde_json::json!([{ "http": { "url": "http://localhost" } }]);
+        for (json, path) in [
+            (serde_json::json!({ "canary": { "weight": "20%", "steps": ["50%", "40%"] } }), "canary.steps"),
+            (serde_json::json!({ "canary": { "size": 0 } }), "canary.size"),
+            (serde_json::json!({ "strategy": "blue_green", "max_surge": "50%" }), "max_surge"),
+            (serde_json::json!({ "strategy": "blue_green", "canary": { "size": 1 } }), "canary.size"),
+            (serde_json::json!({ "strategy": "all_at_once", "canary": {} }), "canary"),
+            (serde_json::json!({ "strategy": "blue_green", "batch": { "size": 1 } }), "batch"),
+            (serde_json::json!({ "gates": gate }), "gates"),
+            (serde_json::json!({ "gates": gate, "canary": { "bake": "0s" } }), "gates"),
+            (serde_json::json!({ "keep_warm": "5m", "max_surge": 0, "max_unavailable": 1 }), "keep_warm"),
+            (serde_json::json!({ "history_limit": 1 }), "history_limit"),
+        ] {
+            assert_eq!(paths(json.clone()), [path], "{json}");
+        }
+        for json in [
+            serde_json::json!({ "strategy": "blue_green", "gates": gate, "keep_warm": "5m" }),
+            serde_json::json!({ "strategy": "canary", "canary": { "weight": "10%", "steps": ["50%"] } }),
+            serde_json::json!({ "strategy": "all_at_once" }),
+        ] {
+            assert_eq!(paths(json.clone()), [""; 0], "{json}");
+        }
+    }
+
+    #[test]
+    fn strategies_are_presets_of_the_other_fields() {
+        let resolved = |json| -> (String, Option<Canary>) {
+            let policy: DeploymentPolicy = serde_json::from_value(json).unwrap();
+            (policy.surge().to_string(), policy.effective_canary())
+        };
+        assert_eq!(resolved(serde_json::json!({})), ("1".to_owned(), None));
+        let (surge, canary) = resolved(serde_json::json!({ "strategy": "canary" }));
+        assert_eq!((surge.as_str(), canary.unwrap().replicas(0, 8)), ("1", 1));
+        let (surge, canary) =
+            resolved(serde_json::json!({ "strategy": "blue_green", "canary": { "bake": "1m" } }));
+        let canary = canary.unwrap();
+        assert_eq!((surge.as_str(), canary.replicas(0, 8)), ("100%", 8));
+        assert_eq!((canary.share(0), canary.bake), (Some(Percent::NONE), TimeSpan::from_seconds(60)));
+        assert_eq!(resolved(serde_json::json!({ "strategy": "all_at_once" })), ("100%".to_owned(), None));
+    }
 
     fn paths(json: serde_json::Value) -> Vec<String> {
         let policy: DeploymentPolicy = serde_json::from_value(json).unwrap();

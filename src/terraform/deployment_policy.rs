@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::decode::{decode, report_problems};
 use super::diagnostics::{Diagnostics, Report};
+use super::identities;
 use super::provider::Connections;
 use super::resource::{
-    ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, PlanOutcome, PlanRequest,
-    ReadOutcome, ReadRequest, UpdateRequest,
+    ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, MovedFrom, PlanOutcome,
+    PlanRequest, ReadOutcome, ReadRequest, UpdateRequest,
 };
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
@@ -35,6 +36,7 @@ struct DeploymentPolicyState {
 /// The resource `sluice_deployment_policy`.
 pub struct DeploymentPolicyResource {
     schema: ResourceSchema,
+    identity: ResourceSchema,
     connections: Arc<Connections>,
 }
 
@@ -44,7 +46,8 @@ impl DeploymentPolicyResource {
     /// # Errors
     /// The type cannot be turned into a schema.
     pub fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<DeploymentPolicyState>(0)?, connections })
+        let schema = ResourceSchema::from_type::<DeploymentPolicyState>(0)?;
+        Ok(Self { schema, identity: identities::of_deployment_policy()?, connections })
     }
 
     async fn record(&self, planned: Value, diagnostics: &mut Diagnostics) -> ApplyOutcome {
@@ -81,9 +84,14 @@ impl ManagedResource for DeploymentPolicyResource {
         validate_policy(config, &Path::root(), diagnostics);
     }
 
-    async fn read(&self, _: &Context, request: ReadRequest, _: &mut Diagnostics) -> ReadOutcome {
+    async fn read(&self, _: &Context, request: ReadRequest, diagnostics: &mut Diagnostics) -> ReadOutcome {
         // The policy is what the configuration says; nobody else can change it.
-        ReadOutcome { state: Some(request.state), private: None }
+        let mut state = Some(request.state);
+        if let Some(moved) = state.as_ref().filter(|state| state.attribute("id").is_null()) {
+            let name = moved.attribute("name").as_str().unwrap_or_default().to_owned();
+            state = self.recorded(&name, diagnostics).await;
+        }
+        ReadOutcome { state, private: None }
     }
 
     async fn plan(&self, _: &Context, request: PlanRequest, _: &mut Diagnostics) -> PlanOutcome {
@@ -117,7 +125,30 @@ impl ManagedResource for DeploymentPolicyResource {
         ApplyOutcome::none()
     }
 
+    fn identity_schema(&self) -> Option<&ResourceSchema> {
+        Some(&self.identity)
+    }
+
+    fn import_id(&self, identity: &Value) -> Option<String> {
+        identities::id(identity, "name")
+    }
+
+    async fn moved(&self, source: MovedFrom, diagnostics: &mut Diagnostics) -> Option<Value> {
+        let name = identities::moved_id(&source, self.type_name(), diagnostics)?;
+        let mut state = self.schema.null_object();
+        state.set_attribute("name", name);
+        Some(state)
+    }
+
     async fn import(&self, _: &Context, id: &str, diagnostics: &mut Diagnostics) -> Option<Imported> {
+        let state = self.recorded(id, diagnostics).await?;
+        Some(Imported { state, private: Vec::new() })
+    }
+}
+
+impl DeploymentPolicyResource {
+    /// The state of the policy that is recorded under a name.
+    async fn recorded(&self, id: &str, diagnostics: &mut Diagnostics) -> Option<Value> {
         let name = match PolicyName::new(id) {
             Ok(name) => name,
             Err(error) => {
@@ -140,8 +171,7 @@ impl ManagedResource for DeploymentPolicyResource {
         };
         let state = DeploymentPolicyState { id: name.to_string(), name, policy };
         let json = serde_json::to_value(state).ok()?;
-        let state = Value::from_json(self.schema.root(), &json).ok()?;
-        Some(Imported { state, private: Vec::new() })
+        Value::from_json(self.schema.root(), &json).ok()
     }
 }
 

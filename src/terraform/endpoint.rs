@@ -1,5 +1,6 @@
 //! `sluice_endpoint`: the long-lived address. Changing its version runs a rollout.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,28 +9,28 @@ use serde::Serialize;
 
 use super::decode::decode;
 use super::deployment_policy::{decode_policy, validate_policy};
-use super::diagnostics::{Diagnostics, Report, sentence};
-use super::endpoint_outcome as outcome;
-use super::endpoint_version::version_number;
+use super::diagnostics::{Diagnostics, Report};
+use super::endpoint_outcome::{self as outcome, Ended};
 use super::minted::report_adoption;
 use super::provider::Connections;
 use super::resource::{
-    ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, PlanOutcome, PlanRequest,
-    ReadOutcome, ReadRequest, UpdateRequest,
+    ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, MovedFrom, PlanOutcome,
+    PlanRequest, ReadOutcome, ReadRequest, UpdateRequest,
 };
 use super::schema::{ResourceSchema, SchemaError};
+use super::timeouts::{Limited, Timeouts};
 use super::value::{Path, Value};
-use crate::cloud::{Chain, Drive};
-use crate::engine::{EndpointView, Engine, RolloutView, Status, Target};
-use crate::rollout::{LimitsError, PreviewError, Side, preview};
+use super::{identities, labels, upgrades};
+use crate::cloud::Chain;
+use crate::engine::{EndpointView, Engine, RolloutView, Status};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EasEndpoint, EndpointName, EndpointSpec, FriendliEndpoint,
-    LocalEndpoint, PinnedVersion, PolicyName, SagemakerEndpoint, VersionId, VersionNumber, VertexAiEndpoint,
+    LocalEndpoint, PolicyName, SagemakerEndpoint, VersionNumber, VertexAiEndpoint,
 };
 
 /// What a change of version makes anew.
-pub(super) const COMPUTED: [&str; 7] =
-    ["id", "url", "live_version", "previous_version", "status", "rollout", "rollout_plan"];
+pub(super) const COMPUTED: [&str; 8] =
+    ["id", "url", "live_version", "previous_version", "status", "traffic", "rollout", "rollout_plan"];
 
 /// Settings that only one cloud knows.
 const SETTINGS: [&str; 5] = ["local", "sagemaker", "vertex_ai", "eas", "friendli"];
@@ -60,6 +61,16 @@ struct EndpointState {
     vertex_ai: Option<VertexAiEndpoint>,
     eas: Option<EasEndpoint>,
     friendli: Option<FriendliEndpoint>,
+    /// Refuses to destroy or to replace the endpoint for as long as it is true.
+    #[serde(default)]
+    deletion_protection: bool,
+    /// Labels of this endpoint. They win over the provider's `default_labels`.
+    labels: Option<BTreeMap<String, String>>,
+    /// How long operations may take before they stop where they are.
+    timeouts: Option<Timeouts>,
+    /// The labels that the cloud keeps: `default_labels` of the provider and over them `labels`.
+    #[schemars(extend("x-terraform" = { "computed": true }))]
+    effective_labels: BTreeMap<String, String>,
     /// Where clients send requests.
     #[schemars(extend("x-terraform" = { "computed": true, "stable": true }))]
     url: String,
@@ -73,6 +84,10 @@ struct EndpointState {
     /// `down`. The next apply repairs what is not `serving`.
     #[schemars(with = "String", extend("x-terraform" = { "computed": true }))]
     status: Status,
+    /// Share of the traffic in percent by version, such as `v4`, while weights are set. Empty otherwise: each replica
+    /// then gets the same.
+    #[schemars(extend("x-terraform" = { "computed": true }))]
+    traffic: BTreeMap<String, u32>,
     /// The newest rollout: how it ended, or where it stands.
     #[schemars(extend("x-terraform" = { "computed": true }))]
     rollout: Option<RolloutView>,
@@ -94,7 +109,8 @@ struct EndpointPolicy {
 /// The resource `sluice_endpoint`.
 pub struct EndpointResource {
     schema: ResourceSchema,
-    connections: Arc<Connections>,
+    identity: ResourceSchema,
+    pub(super) connections: Arc<Connections>,
 }
 
 impl EndpointResource {
@@ -103,88 +119,8 @@ impl EndpointResource {
     /// # Errors
     /// The type cannot be turned into a schema.
     pub fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<EndpointState>(0)?, connections })
-    }
-
-    /// The snapshot of a version: planned by this process, or in the ledger.
-    async fn version(
-        &self,
-        engine: &Engine,
-        endpoint: &EndpointName,
-        number: VersionNumber,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<PinnedVersion> {
-        let id = VersionId { cloud: engine.cloud.name(), endpoint: endpoint.clone(), number };
-        if let Some(planned) = self.connections.planned(&id) {
-            return Some(planned);
-        }
-        match engine.ledger.version(id.cloud, endpoint, number).await {
-            Ok(Some(record)) => Some(record.pinned()),
-            Ok(None) => {
-                let latest = engine.ledger.latest_version(id.cloud, endpoint).await.ok().flatten();
-                let known =
-                    latest.map_or_else(|| "no version yet".into(), |latest| format!("v0 to {latest}"));
-                let detail = format!("Endpoint `{endpoint}` has no {number} in the ledger: it has {known}.");
-                diagnostics.error_at(&Path::from("version"), "No such version", detail);
-                None
-            }
-            Err(error) => {
-                diagnostics.error_at(&Path::root(), "The ledger cannot be read", Chain(&error).to_string());
-                None
-            }
-        }
-    }
-
-    /// Plans the rollout: checks that the policy can move, and tells the steps.
-    async fn plan_rollout(
-        &self,
-        engine: &Engine,
-        prior: Option<&Value>,
-        planned: &mut Value,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<()> {
-        let endpoint = name_of(planned)?;
-        let number = version_number(planned.attribute("version"))?;
-        let version = self.version(engine, &endpoint, number, diagnostics).await?;
-        let policy = decode_policy(planned.attribute("policy"), &Path::from("policy"), diagnostics)?;
-        check(engine, &version, &policy, planned, diagnostics).await;
-        let to = Side { version: number, replicas: version.spec.replicas() };
-        let live = match prior.and_then(|prior| version_number(prior.attribute("live_version"))) {
-            Some(live) => self.version(engine, &endpoint, live, &mut Diagnostics::default()).await,
-            None => None,
-        };
-        if let Drive::Delegated(cloud) = engine.cloud.drive() {
-            planned.set_attribute("rollout_plan", cloud.outline(live.as_ref(), &version, &policy));
-            return Some(());
-        }
-        let from = live.map(|live| Side { version: live.number, replicas: live.spec.replicas() });
-        match preview(from, to, version.spec.devices_per_replica(), &policy, None) {
-            Ok(preview) => planned.set_attribute("rollout_plan", preview.lines),
-            Err(error) => {
-                let attribute = match error {
-                    PreviewError::Limits(LimitsError::BothZero) => "policy.max_surge",
-                    PreviewError::Limits(LimitsError::NeedsDowntime { .. }) => "policy.max_unavailable",
-                    PreviewError::TooShort { .. } => "policy.total_timeout",
-                };
-                let detail = sentence(&error.to_string());
-                diagnostics.error_at(&Path::from(attribute), "The policy leaves no way to move", detail);
-            }
-        }
-        Some(())
-    }
-
-    async fn target(
-        &self,
-        engine: &Engine,
-        planned: &Value,
-        diagnostics: &mut Diagnostics,
-    ) -> Option<Target> {
-        let endpoint = name_of(planned)?;
-        let number = version_number(planned.attribute("version"))?;
-        let version = self.version(engine, &endpoint, number, diagnostics).await?;
-        let policy = decode_policy(planned.attribute("policy"), &Path::from("policy"), diagnostics)?;
-        let policy_name = planned.attribute("policy").attribute("name").as_str().map(PolicyName::new);
-        Some(Target { endpoint, version, policy, policy_name: policy_name.and_then(Result::ok) })
+        let schema = ResourceSchema::from_type::<EndpointState>(1)?;
+        Ok(Self { schema, identity: identities::of_endpoint()?, connections })
     }
 
     async fn view(
@@ -214,12 +150,15 @@ impl EndpointResource {
         let Some(target) = self.target(engine, &planned, diagnostics).await else {
             return ApplyOutcome { state: prior, private: None };
         };
-        let ran = Box::pin(engine.run(&target, &context.stop)).await;
+        let Timeouts { create, update, .. } = Timeouts::of(&planned);
+        let limited = Limited::new(&context.stop, if prior.is_some() { update } else { create });
+        let ran = Box::pin(engine.run(&target, &limited.stop)).await;
         let view = engine.view(&target.endpoint).await.ok().flatten();
+        let ended = Ended { target: &target, ran: &ran, view: view.as_ref(), late: limited.passed() };
         if let Some(prior) = prior {
-            return outcome::after_update(&target, &ran, view.as_ref(), prior, planned, diagnostics);
+            return outcome::after_update(&ended, prior, planned, diagnostics);
         }
-        let outcome = outcome::after_create(&target, ran, view.as_ref(), planned, diagnostics);
+        let outcome = outcome::after_create(&ended, planned, diagnostics);
         if outcome.state.is_none()
             && let Err(error) = engine.delete(&target.endpoint, &Drain::default()).await
         {
@@ -247,6 +186,8 @@ impl ManagedResource for EndpointResource {
         {
             diagnostics.error_at(&path, "Invalid name", format!("{error}."));
         }
+        labels::validate(config, "labels", diagnostics);
+        Timeouts::validate(config, diagnostics);
         let policy = config.attribute("policy");
         if policy.as_map().is_some() {
             validate_policy(policy, &Path::from("policy"), diagnostics);
@@ -267,7 +208,11 @@ impl ManagedResource for EndpointResource {
             Some(Some(view)) => {
                 let was_imported = state.attribute("id").is_null();
                 outcome::fill(&mut state, engine.cloud.name(), &endpoint, &view);
+                if let Some(settings) = &view.settings {
+                    outcome::fill_settings(&mut state, settings);
+                }
                 if was_imported {
+                    state.set_attribute("cloud", engine.cloud.name().as_str());
                     self.fill_imported(&engine, &endpoint, &mut state).await;
                 }
                 unchanged(state)
@@ -277,12 +222,20 @@ impl ManagedResource for EndpointResource {
 
     async fn plan(&self, _: &Context, request: PlanRequest, diagnostics: &mut Diagnostics) -> PlanOutcome {
         let (Some(config), Some(mut planned)) = (&request.config, request.planned) else {
+            protect(request.prior.as_ref(), "destroyed", diagnostics);
             return PlanOutcome::default();
         };
         if planned.attribute("cloud").is_unknown() && !config.attribute("cloud").is_unknown() {
             planned.set_attribute("cloud", self.connections.default_cloud().as_str());
         }
-        let prior = request.prior.filter(|prior| prior.attribute("name") == planned.attribute("name"));
+        labels::set_effective(&self.connections, &mut planned);
+        let stays = |prior: &Value| {
+            ["name", "cloud"].iter().all(|name| prior.attribute(name) == planned.attribute(name))
+        };
+        if request.prior.as_ref().is_some_and(|prior| !stays(prior)) {
+            protect(request.prior.as_ref(), "replaced", diagnostics);
+        }
+        let prior = request.prior.filter(stays);
         set_what_follows(prior.as_ref(), &mut planned);
         let known =
             ["name", "version", "policy"].iter().all(|name| planned.attribute(name).is_wholly_known());
@@ -327,7 +280,7 @@ impl ManagedResource for EndpointResource {
             diagnostics.error_at(&Path::root(), "The endpoint was not created", error.chain());
             return ApplyOutcome::none();
         }
-        self.roll(context, &engine, None, planned, diagnostics).await
+        Box::pin(self.roll(context, &engine, None, planned, diagnostics)).await
     }
 
     async fn update(
@@ -336,32 +289,44 @@ impl ManagedResource for EndpointResource {
         request: UpdateRequest,
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
-        let UpdateRequest { prior, planned, .. } = request;
+        let UpdateRequest { prior, mut planned, .. } = request;
         let cloud = self.connections.cloud_of(&planned);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, endpoint_spec(&planned, diagnostics))
         else {
             return ApplyOutcome::state(prior);
         };
-        if let Some(changed) = SETTINGS.iter().find(|name| planned.attribute(name) != prior.attribute(name))
-            && let Err(error) = engine.cloud.put_endpoint(&endpoint).await
-        {
-            diagnostics.error_at(&Path::from(*changed), "The endpoint was not changed", error.chain());
-            return ApplyOutcome::state(prior);
+        let mut kept = SETTINGS.iter().chain(&["effective_labels"]);
+        if let Some(changed) = kept.find(|name| planned.attribute(name) != prior.attribute(name)) {
+            match engine.cloud.put_endpoint(&endpoint).await {
+                Ok(address) if planned.attribute("url").is_unknown() => {
+                    planned.set_attribute("url", address.url);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let summary = "The endpoint was not changed";
+                    diagnostics.error_at(&Path::from(*changed), summary, error.chain());
+                    return ApplyOutcome::state(prior);
+                }
+            }
         }
         if planned.is_wholly_known() {
             return ApplyOutcome::state(planned);
         }
-        self.roll(context, &engine, Some(prior), planned, diagnostics).await
+        Box::pin(self.roll(context, &engine, Some(prior), planned, diagnostics)).await
     }
 
     async fn delete(
         &self,
-        _: &Context,
+        context: &Context,
         request: DeleteRequest,
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
         let prior = request.prior;
+        // The destroying half of a replacement has no plan of its own.
+        if protect(Some(&prior), "destroyed", diagnostics) {
+            return ApplyOutcome::state(prior);
+        }
         let cloud = self.connections.cloud_of(&prior);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, name_of(&prior))
@@ -371,7 +336,15 @@ impl ManagedResource for EndpointResource {
         let policy =
             decode_policy(prior.attribute("policy"), &Path::from("policy"), &mut Diagnostics::default());
         let drain = policy.map(|policy| policy.drain).unwrap_or_default();
-        match engine.delete(&endpoint, &drain).await {
+        let limited = Limited::new(&context.stop, Timeouts::of(&prior).delete);
+        let deleted = tokio::select! {
+            deleted = engine.delete(&endpoint, &drain) => deleted,
+            () = limited.stop.cancelled() => {
+                outcome::not_deleted(&endpoint, limited.passed(), diagnostics);
+                return ApplyOutcome::state(prior);
+            }
+        };
+        match deleted {
             Ok(()) => ApplyOutcome::none(),
             Err(error) => {
                 let detail = Chain(&error).to_string();
@@ -381,17 +354,32 @@ impl ManagedResource for EndpointResource {
         }
     }
 
+    fn identity_schema(&self) -> Option<&ResourceSchema> {
+        Some(&self.identity)
+    }
+
+    fn import_id(&self, identity: &Value) -> Option<String> {
+        identities::id(identity, "name")
+    }
+
+    async fn moved(&self, source: MovedFrom, diagnostics: &mut Diagnostics) -> Option<Value> {
+        let id = identities::moved_id(&source, self.type_name(), diagnostics)?;
+        self.named(&id, diagnostics)
+    }
+
+    async fn upgrade(
+        &self,
+        version: i64,
+        state: serde_json::Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<serde_json::Value> {
+        upgrades::endpoint(version, state, diagnostics)
+    }
+
     async fn import(&self, _: &Context, id: &str, diagnostics: &mut Diagnostics) -> Option<Imported> {
-        let (cloud, name) = id.split_once('/').unwrap_or((self.connections.default_cloud().as_str(), id));
-        let parsed = cloud.parse::<CloudName>().ok().zip(EndpointName::new(name).ok());
-        let Some((cloud, name)) = parsed else {
-            let detail = format!("`{id}` is not CLOUD/NAME or NAME, for example `local/chat`.");
-            diagnostics.error_at(&Path::root(), "Invalid id of an endpoint", detail);
-            return None;
-        };
-        let mut state = self.schema.null_object();
+        let mut state = self.named(id, diagnostics)?;
+        let (cloud, name) = (self.connections.cloud_of(&state), name_of(&state)?);
         state.set_attribute("cloud", cloud.as_str());
-        state.set_attribute("name", name.as_str());
         let engine = self.connections.engine(cloud, diagnostics).await?;
         report_adoption(engine.adopt_first(&name).await, diagnostics)?;
         Some(Imported { state, private: Vec::new() })
@@ -399,6 +387,21 @@ impl ManagedResource for EndpointResource {
 }
 
 impl EndpointResource {
+    /// The state of the endpoint with this id, as far as the id tells it.
+    fn named(&self, id: &str, diagnostics: &mut Diagnostics) -> Option<Value> {
+        let (cloud, name) = id.split_once('/').map_or((None, id), |(cloud, name)| (Some(cloud), name));
+        let known = cloud.is_none_or(|cloud| cloud.parse::<CloudName>().is_ok());
+        let Some(name) = EndpointName::new(name).ok().filter(|_| known) else {
+            let detail = format!("`{id}` is not CLOUD/NAME or NAME, for example `local/chat`.");
+            diagnostics.error_at(&Path::root(), "Invalid id of an endpoint", detail);
+            return None;
+        };
+        let mut state = self.schema.null_object();
+        state.set_attribute("cloud", cloud);
+        state.set_attribute("name", name.as_str());
+        Some(state)
+    }
+
     /// The policy of an endpoint that was imported is the one of its newest rollout.
     async fn fill_imported(&self, engine: &Engine, endpoint: &EndpointName, state: &mut Value) {
         let rollout = engine.ledger.current_rollout(engine.cloud.name(), endpoint).await.ok().flatten();
@@ -411,37 +414,26 @@ impl EndpointResource {
         if let Ok(value) = Value::from_json(self.schema.root(), &whole) {
             state.set_attribute("policy", value.attribute("policy").clone());
         }
+        state.set_attribute("deletion_protection", false);
+        if state.attribute("effective_labels").is_null() {
+            state.set_attribute("effective_labels", Value::object::<String, Value>([]));
+        }
+        state.set_attribute("labels", labels::own(&self.connections, state.attribute("effective_labels")));
     }
 }
 
-/// Reports what the cloud cannot do of a rollout.
-async fn check(
-    engine: &Engine,
-    version: &PinnedVersion,
-    policy: &DeploymentPolicy,
-    planned: &Value,
-    diagnostics: &mut Diagnostics,
-) -> Option<()> {
-    let endpoint = endpoint_spec(planned, diagnostics)?;
-    let mut problems = endpoint.settings_of_others(engine.cloud.name());
-    problems.extend(engine.cloud.check_endpoint(&endpoint));
-    let of_policy = engine.cloud.check_policy(policy, &version.spec);
-    let of_policy = if problems.is_empty() && of_policy.is_empty() {
-        match engine.cloud.check_rollout(&endpoint.name, version, policy).await {
-            Ok(problems) => problems,
-            Err(error) => {
-                diagnostics.error_at(&Path::root(), "The rollout cannot be checked", error.chain());
-                return None;
-            }
-        }
-    } else {
-        of_policy
+/// Reports that a protected endpoint is to go, if it is one.
+fn protect(prior: Option<&Value>, what: &str, diagnostics: &mut Diagnostics) -> bool {
+    let Some(prior) = prior.filter(|prior| prior.attribute("deletion_protection").as_bool() == Some(true))
+    else {
+        return false;
     };
-    problems.extend(of_policy.into_iter().map(|problem| problem.below("policy")));
-    for problem in problems {
-        diagnostics.error_at(&Path(problem.path), problem.summary, problem.detail);
-    }
-    Some(())
+    let name = prior.attribute("name").as_str().unwrap_or_default();
+    let summary = format!("Endpoint `{name}` is protected and cannot be {what}");
+    let detail = "It has deletion_protection = true. To let it go, set deletion_protection = false, apply that alone, \
+                  and then try again.";
+    diagnostics.error_at(&Path::from("deletion_protection"), summary, detail);
+    true
 }
 
 /// Settles what a plan can know: whether a rollout is needed, and what the state will be after it.
@@ -458,21 +450,26 @@ fn set_what_follows(prior: Option<&Value>, planned: &mut Value) {
         for name in COMPUTED {
             planned.set_attribute(name, prior.attribute(name).clone());
         }
+        if SETTINGS.iter().any(|name| prior.attribute(name) != planned.attribute(name)) {
+            planned.set_attribute("url", Value::Unknown);
+        }
         return;
     }
     let previous = if *live == version { prior.attribute("previous_version") } else { live }.clone();
     planned.set_attribute("live_version", version);
     planned.set_attribute("previous_version", previous);
     planned.set_attribute("status", Status::Serving.as_str());
+    planned.set_attribute("traffic", Value::Unknown);
     planned.set_attribute("rollout", Value::Unknown);
     planned.set_attribute("rollout_plan", Value::Unknown);
 }
 
-fn endpoint_spec(planned: &Value, diagnostics: &mut Diagnostics) -> Option<EndpointSpec> {
+pub(super) fn endpoint_spec(planned: &Value, diagnostics: &mut Diagnostics) -> Option<EndpointSpec> {
     let parts = ["name"].into_iter().chain(SETTINGS).map(|name| (name, planned.attribute(name).clone()));
-    decode(&Value::object(parts), &Path::root(), diagnostics)
+    let labels = ("labels", planned.attribute("effective_labels").clone());
+    decode(&Value::object(parts.chain([labels])), &Path::root(), diagnostics)
 }
 
-fn name_of(value: &Value) -> Option<EndpointName> {
+pub(super) fn name_of(value: &Value) -> Option<EndpointName> {
     EndpointName::new(value.attribute("name").as_str()?).ok()
 }

@@ -2,12 +2,13 @@
 
 use super::diagnostics::{Diagnostics, Report as _, sentence};
 use super::endpoint::COMPUTED;
+use super::labels;
 use super::resource::ApplyOutcome;
 use super::value::{Path, Value};
 use crate::cloud::Chain;
 use crate::engine::{EndpointView, EngineError, Report, Target};
 use crate::rollout::{Phase, Record};
-use crate::spec::{CloudName, EndpointName};
+use crate::spec::{CloudName, EndpointName, EndpointSpec, LocalEndpoint, TimeSpan};
 
 /// Fills the computed attributes, and the version that really serves.
 pub(super) fn fill(state: &mut Value, cloud: CloudName, endpoint: &EndpointName, view: &EndpointView) {
@@ -21,11 +22,32 @@ pub(super) fn fill(state: &mut Value, cloud: CloudName, endpoint: &EndpointName,
     }
 }
 
+/// Fills in settings that somebody changed, as far as the configuration can set them.
+pub(super) fn fill_settings(state: &mut Value, settings: &EndpointSpec) {
+    state.set_attribute("effective_labels", labels::value(&settings.labels));
+    let Some(LocalEndpoint { port, token_required }) = settings.local else { return };
+    let mut local = state.attribute("local").clone();
+    if local.is_null() {
+        if !token_required {
+            return;
+        }
+        local = Value::object([("port", Value::Null)]);
+    }
+    if !local.attribute("port").is_null() {
+        local.set_attribute("port", port.map(u32::from));
+    }
+    local.set_attribute("token_required", token_required);
+    state.set_attribute("local", local);
+}
+
 fn fill_computed(state: &mut Value, view: &EndpointView) {
     state.set_attribute("url", view.url.as_str());
     state.set_attribute("live_version", view.live_version.map(|version| version.0));
     state.set_attribute("previous_version", view.previous_version.map(|version| version.0));
     state.set_attribute("status", view.status.as_str());
+    let weights = view.fleet.weights.iter().flatten();
+    let traffic = weights.map(|(version, weight)| (version.to_string(), Value::from(*weight)));
+    state.set_attribute("traffic", Value::Map(traffic.collect()));
     let rollout = view.rollout.as_ref().map(|rollout| {
         Value::object([
             ("revision", Value::from(rollout.revision)),
@@ -40,33 +62,43 @@ fn fill_computed(state: &mut Value, view: &EndpointView) {
     state.set_attribute("rollout", rollout);
 }
 
+/// A run of the engine that has ended.
+pub(super) struct Ended<'a> {
+    /// What was wanted.
+    pub target: &'a Target,
+    /// What the engine says.
+    pub ran: &'a Result<Report, EngineError>,
+    /// What is there now.
+    pub view: Option<&'a EndpointView>,
+    /// The limit in `timeouts` that ended it, if one did.
+    pub late: Option<TimeSpan>,
+}
+
 /// The state after a create. None when nothing is left to keep: the caller removes what was started.
 pub(super) fn after_create(
-    target: &Target,
-    ran: Result<Report, EngineError>,
-    view: Option<&EndpointView>,
+    ended: &Ended<'_>,
     mut planned: Value,
     diagnostics: &mut Diagnostics,
 ) -> ApplyOutcome {
-    let name = &target.endpoint;
-    let version = target.version.number;
-    let record = match ran {
-        Ok(report) => report.record,
+    let name = &ended.target.endpoint;
+    let version = ended.target.version.number;
+    let record = match ended.ran {
+        Ok(report) => &report.record,
         Err(error) => {
             let summary = format!("Endpoint `{name}` was not created");
-            diagnostics.error_at(&Path::root(), summary, failed_to_run(&error, None));
+            diagnostics.error_at(&Path::root(), summary, failed_to_run(error, None));
             return ApplyOutcome::none();
         }
     };
-    if let Some(view) = view {
+    if let Some(view) = ended.view {
         fill_computed(&mut planned, view);
     }
     match record.phase {
         Phase::Succeeded => ApplyOutcome::state(planned),
         Phase::Interrupted => {
             // An error would mark the endpoint as broken, and the next apply would destroy what was started.
-            let detail =
-                "The apply was stopped. What was started keeps running; the next apply goes on from there.";
+            let why = stopped(ended.late, "create");
+            let detail = format!("{why} What was started keeps running; the next apply goes on from there.");
             diagnostics.warning_at(&Path::root(), format!("Endpoint `{name}` is not complete"), detail);
             ApplyOutcome::state(planned)
         }
@@ -74,7 +106,7 @@ pub(super) fn after_create(
             let summary = format!("Endpoint `{name}` was not created: {version} does not serve");
             let detail = format!(
                 "{}\n\nNothing was kept. Repair the version and apply again.",
-                sentence(&reason(&record))
+                sentence(&reason(record))
             );
             diagnostics.error_at(&Path::root(), summary, detail);
             ApplyOutcome::none()
@@ -84,13 +116,12 @@ pub(super) fn after_create(
 
 /// The state after an update: what was planned if it succeeded, else the prior one with what serves now.
 pub(super) fn after_update(
-    target: &Target,
-    ran: &Result<Report, EngineError>,
-    view: Option<&EndpointView>,
+    ended: &Ended<'_>,
     prior: Value,
     mut planned: Value,
     diagnostics: &mut Diagnostics,
 ) -> ApplyOutcome {
+    let Ended { target, ran, view, .. } = *ended;
     let name = &target.endpoint;
     let version = target.version.number;
     if let (Ok(report), Some(view)) = (ran, view)
@@ -107,7 +138,7 @@ pub(super) fn after_update(
         return ApplyOutcome::state(planned);
     }
     let (summary, detail) = match ran {
-        Ok(report) => told(target, &report.record, view),
+        Ok(report) => told(ended, &report.record),
         Err(error) => (format!("Endpoint `{name}` was not updated to {version}"), failed_to_run(error, view)),
     };
     diagnostics.error_at(&Path::root(), summary, detail);
@@ -121,10 +152,10 @@ pub(super) fn after_update(
     ApplyOutcome::state(state)
 }
 
-fn told(target: &Target, record: &Record, view: Option<&EndpointView>) -> (String, String) {
-    let name = &target.endpoint;
-    let version = target.version.number;
-    let serving = serves(view);
+fn told(ended: &Ended<'_>, record: &Record) -> (String, String) {
+    let name = &ended.target.endpoint;
+    let version = ended.target.version.number;
+    let serving = serves(ended.view);
     let revision = record.revision;
     let why = sentence(&reason(record));
     match record.phase {
@@ -138,8 +169,9 @@ fn told(target: &Target, record: &Record, view: Option<&EndpointView>) -> (Strin
         Phase::Interrupted => (
             format!("The rollout of {version} on endpoint `{name}` was interrupted"),
             format!(
-                "The apply was stopped, and nothing was changed after that. {serving} Rollout {revision} stands where \
-                 it is: the next apply goes on from there, or goes back if the configuration does."
+                "{} Nothing was changed after that. {serving} Rollout {revision} stands where it is: the next apply \
+                 goes on from there, or goes back if the configuration does.",
+                stopped(ended.late, "update")
             ),
         ),
         Phase::Frozen => (
@@ -161,6 +193,24 @@ fn told(target: &Target, record: &Record, view: Option<&EndpointView>) -> (Strin
             format!("{why}\n\n{serving} Repair the cause and apply again."),
         ),
     }
+}
+
+/// What ended a run that did not end by itself.
+fn stopped(late: Option<TimeSpan>, operation: &str) -> String {
+    late.map_or_else(
+        || "The apply was stopped.".to_owned(),
+        |limit| format!("The rollout had not ended after {limit}, the limit in timeouts.{operation}."),
+    )
+}
+
+/// Reports a delete that was not waited for.
+pub(super) fn not_deleted(name: &EndpointName, late: Option<TimeSpan>, diagnostics: &mut Diagnostics) {
+    let why = late.map_or_else(
+        || "The destroy was stopped.".to_owned(),
+        |limit| format!("It was not gone after {limit}, the limit in timeouts.delete."),
+    );
+    let detail = format!("{why} Its replicas may still be draining. Destroy again to go on.");
+    diagnostics.error_at(&Path::root(), format!("Endpoint `{name}` is not deleted yet"), detail);
 }
 
 fn failed_to_run(error: &EngineError, view: Option<&EndpointView>) -> String {

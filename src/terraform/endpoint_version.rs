@@ -9,25 +9,28 @@ use serde::{Deserialize, Serialize};
 
 use super::decode::{decode, report_problems};
 use super::diagnostics::{Diagnostics, Report};
-use super::minted::{changes, fill_from_record, find, report, report_adoption, report_mint_error};
+use super::minted::{
+    changes, fill_from_record, find, report, report_adoption, report_mint_error, retire_all,
+};
 use super::provider::Connections;
 use super::resource::{
-    ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, PlanOutcome, PlanRequest,
-    ReadOutcome, ReadRequest, UpdateRequest,
+    ApplyOutcome, Context, CreateRequest, DeleteRequest, Imported, ManagedResource, MovedFrom, PlanOutcome,
+    PlanRequest, ReadOutcome, ReadRequest, UpdateRequest,
 };
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
-use crate::cloud::CloudErrorKind;
+use super::version_import::{completed, named};
+use super::{identities, labels, upgrades, version_secrets};
 use crate::engine::Engine;
 use crate::spec::{
     Accelerator, CloudName, Container, EasVersion, EndpointName, FriendliVersion, HealthCheck, Model,
-    PinnedVersion, Pins, SagemakerVersion, Scaling, VersionId, VersionNumber, VersionSpec, VertexAiVersion,
-    Warmup,
+    PinnedVersion, Pins, Problem, SagemakerVersion, Scaling, VersionId, VersionNumber, VersionSpec,
+    VertexAiVersion, Warmup,
 };
 use crate::version::{Digest, VersionRecord};
 
 /// Attributes that make up the snapshot.
-const SNAPSHOT: [&str; 12] = [
+const SNAPSHOT: [&str; 13] = [
     "model",
     "container",
     "accelerator",
@@ -36,6 +39,7 @@ const SNAPSHOT: [&str; 12] = [
     "warmup",
     "engine",
     "env",
+    "secret_env_version",
     "sagemaker",
     "vertex_ai",
     "eas",
@@ -76,6 +80,19 @@ struct EndpointVersionState {
     engine: Option<BTreeMap<String, String>>,
     /// Environment variables of the process.
     env: Option<BTreeMap<String, String>>,
+    /// Secret environment variables of the process. Terraform hands them over and keeps them nowhere; they are read
+    /// when `secret_env_version` is new.
+    #[schemars(extend("x-terraform" = { "write_only": true, "sensitive": true }))]
+    secret_env: Option<BTreeMap<String, String>>,
+    /// Names the values in `secret_env`, such as `"1"`. Change it whenever they change: that mints a new version.
+    #[schemars(length(min = 1, max = 100))]
+    secret_env_version: Option<String>,
+    /// Labels of this version. They win over the provider's `default_labels`. Recorded when the version is minted; a
+    /// change of labels alone mints nothing.
+    labels: Option<BTreeMap<String, String>>,
+    /// `default_labels` of the provider and over them `labels`.
+    #[schemars(extend("x-terraform" = { "computed": true }))]
+    effective_labels: BTreeMap<String, String>,
     sagemaker: Option<SagemakerVersion>,
     vertex_ai: Option<VertexAiVersion>,
     eas: Option<EasVersion>,
@@ -107,6 +124,7 @@ struct Noted {
 /// The resource `sluice_endpoint_version`.
 pub struct EndpointVersionResource {
     schema: ResourceSchema,
+    identity: ResourceSchema,
     connections: Arc<Connections>,
 }
 
@@ -116,7 +134,8 @@ impl EndpointVersionResource {
     /// # Errors
     /// The type cannot be turned into a schema.
     pub fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<EndpointVersionState>(0)?, connections })
+        let schema = ResourceSchema::from_type::<EndpointVersionState>(1)?;
+        Ok(Self { schema, identity: identities::of_endpoint_version()?, connections })
     }
 
     /// The snapshot to mint: what is written, or that of an earlier version; pinned to what it is now.
@@ -134,6 +153,10 @@ impl EndpointVersionResource {
         let spec = decode_spec(planned, diagnostics)?;
         let mut problems = spec.settings_of_others(engine.cloud.name());
         problems.extend(engine.cloud.check_version(&spec));
+        if spec.secret_env_version.is_some() && !engine.cloud.takes_secrets() {
+            let detail = format!("The {} cloud takes no secret environment variables.", engine.cloud.name());
+            problems.push(Problem::at("secret_env_version", "Not on this cloud", detail));
+        }
         report_problems(problems, planned, &Path::root(), diagnostics);
         if diagnostics.has_errors() {
             return None;
@@ -183,6 +206,9 @@ impl EndpointVersionResource {
                 None => report(engine.ledger.latest_version(cloud, &endpoint).await, diagnostics)?,
             };
             let number = latest.map_or(VersionNumber(0), VersionNumber::next);
+            if let Some(config) = &request.config {
+                version_secrets::check_given(config, prior, diagnostics);
+            }
             let id = VersionId { cloud, endpoint: endpoint.clone(), number };
             let changes = changes(engine, &endpoint, latest, &spec, &pins, diagnostics).await?;
             let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
@@ -200,7 +226,13 @@ impl EndpointVersionResource {
     }
 
     /// Mints what was planned.
-    async fn mint(&self, mut planned: Value, diagnostics: &mut Diagnostics) -> ApplyOutcome {
+    async fn mint(
+        &self,
+        mut planned: Value,
+        config: &Value,
+        prior: Option<&Value>,
+        diagnostics: &mut Diagnostics,
+    ) -> ApplyOutcome {
         let cloud = self.connections.cloud_of(&planned);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, endpoint_name(&planned))
@@ -220,6 +252,9 @@ impl EndpointVersionResource {
         let Some(record) = self.record(&engine, endpoint, &planned, spec, pins, diagnostics).await else {
             return ApplyOutcome::none();
         };
+        if version_secrets::keep(&engine, &record.endpoint, config, prior, diagnostics).await.is_none() {
+            return ApplyOutcome::none();
+        }
         if let Err(error) = engine.ledger.mint(&record).await {
             report_mint_error(&error, diagnostics);
             return ApplyOutcome::none();
@@ -257,6 +292,7 @@ impl EndpointVersionResource {
             created_by: engine.holder.name.clone(),
             comment: planned.attribute("comment").as_str().map(str::to_owned),
             changes,
+            labels: labels::of(planned, "effective_labels"),
             rollback_of: version_number(planned.attribute("rollback_to")),
         })
     }
@@ -279,12 +315,15 @@ impl ManagedResource for EndpointVersionResource {
         {
             diagnostics.error_at(&path, "Invalid name", format!("{error}."));
         }
+        labels::validate(config, "labels", diagnostics);
+        version_secrets::validate(config, diagnostics);
         let rolls_back = config.attribute("rollback_to");
         if rolls_back.is_unknown() {
             return;
         }
         if !rolls_back.is_null() {
-            let set = SNAPSHOT.into_iter().filter(|name| !config.attribute(name).is_null());
+            let set =
+                SNAPSHOT.into_iter().chain(["secret_env"]).filter(|name| !config.attribute(name).is_null());
             let set: Vec<String> = set.map(|name| format!("`{name}`")).collect();
             if !set.is_empty() {
                 let detail = format!(
@@ -308,14 +347,21 @@ impl ManagedResource for EndpointVersionResource {
         let unchanged = ReadOutcome { state: Some(request.state.clone()), private: None };
         let state = request.state;
         let cloud = self.connections.cloud_of(&state);
-        let (Some(endpoint), Some(number)) =
-            (endpoint_name(&state), version_number(state.attribute("number")))
-        else {
-            return unchanged;
-        };
+        let Some(endpoint) = endpoint_name(&state) else { return unchanged };
         let Some(engine) = self.connections.engine(cloud, diagnostics).await else { return unchanged };
         let numbers = engine.ledger.version_numbers(cloud, &endpoint).await;
         let Some(numbers) = report(numbers, diagnostics) else { return unchanged };
+        let number = version_number(state.attribute("number"));
+        let state = if state.attribute("digest").is_null() {
+            // It was moved here: all that is known is which version it is.
+            match completed(&self.schema, &self.connections, &engine, &endpoint, number, diagnostics).await {
+                Some(state) => state,
+                None => return unchanged,
+            }
+        } else {
+            state
+        };
+        let Some(number) = version_number(state.attribute("number")) else { return unchanged };
         if !numbers.contains(&number) {
             return ReadOutcome::default();
         }
@@ -330,6 +376,7 @@ impl ManagedResource for EndpointVersionResource {
         if planned.attribute("cloud").is_unknown() && !config.attribute("cloud").is_unknown() {
             planned.set_attribute("cloud", self.connections.default_cloud().as_str());
         }
+        labels::set_effective(&self.connections, &mut planned);
         let inputs = SNAPSHOT.iter().chain(&["endpoint", "cloud", "rollback_to"]);
         let known = inputs.into_iter().all(|name| planned.attribute(name).is_wholly_known());
         if !known || !self.connections.is_complete() {
@@ -352,7 +399,7 @@ impl ManagedResource for EndpointVersionResource {
         request: CreateRequest,
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
-        self.mint(request.planned, diagnostics).await
+        self.mint(request.planned, &request.config, None, diagnostics).await
     }
 
     async fn update(
@@ -365,7 +412,7 @@ impl ManagedResource for EndpointVersionResource {
         if same("number") && same("digest") {
             return ApplyOutcome::state(request.planned);
         }
-        self.mint(request.planned, diagnostics).await
+        self.mint(request.planned, &request.config, Some(&request.prior), diagnostics).await
     }
 
     async fn delete(
@@ -380,43 +427,39 @@ impl ManagedResource for EndpointVersionResource {
         else {
             return ApplyOutcome::state(request.prior);
         };
-        // The ledger keeps the snapshots; the cloud gives back what none of its replicas uses.
-        let numbers = engine.ledger.version_numbers(cloud, &endpoint).await;
-        for number in report(numbers, diagnostics).unwrap_or_default() {
-            match engine.cloud.retire_version(&endpoint, number).await {
-                Ok(()) => {}
-                Err(error) if matches!(error.kind, CloudErrorKind::Conflict | CloudErrorKind::NotFound) => {}
-                Err(error) => {
-                    let summary = format!("The cloud still keeps {number} of {endpoint}");
-                    diagnostics.warning_at(&Path::root(), summary, error.chain());
-                }
-            }
-        }
+        retire_all(&engine, &endpoint, diagnostics).await;
         ApplyOutcome::none()
     }
 
+    fn identity_schema(&self) -> Option<&ResourceSchema> {
+        Some(&self.identity)
+    }
+
+    fn import_id(&self, identity: &Value) -> Option<String> {
+        identities::id(identity, "endpoint").map(|id| format!("{id}/latest"))
+    }
+
+    async fn moved(&self, source: MovedFrom, diagnostics: &mut Diagnostics) -> Option<Value> {
+        let id = identities::moved_id(&source, self.type_name(), diagnostics)?;
+        named(&self.schema, &self.connections, &id, diagnostics)
+    }
+
+    async fn upgrade(
+        &self,
+        version: i64,
+        state: serde_json::Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<serde_json::Value> {
+        upgrades::endpoint_version(version, state, diagnostics)
+    }
+
     async fn import(&self, _: &Context, id: &str, diagnostics: &mut Diagnostics) -> Option<Imported> {
-        let full = if id.matches('/').count() == 1 {
-            format!("{}/{id}", self.connections.default_cloud())
-        } else {
-            id.to_owned()
-        };
-        let id: VersionId = match full.parse() {
-            Ok(id) => id,
-            Err(error) => {
-                diagnostics.error_at(&Path::root(), "Invalid id of a version", format!("{error}."));
-                return None;
-            }
-        };
-        let engine = self.connections.engine(id.cloud, diagnostics).await?;
-        report_adoption(engine.adopt_first(&id.endpoint).await, diagnostics)?;
-        let record = find(&engine, &id.endpoint, id.number, "", diagnostics).await?;
-        let json = serde_json::to_value(&record.spec).ok()?;
-        let mut state = Value::from_json(self.schema.root(), &json).ok()?;
-        state.set_attribute("cloud", id.cloud.as_str());
-        state.set_attribute("endpoint", id.endpoint.as_str());
-        state.set_attribute("comment", record.comment.clone());
-        fill_from_record(&mut state, &record);
+        let state = named(&self.schema, &self.connections, id, diagnostics)?;
+        let (endpoint, number) = (endpoint_name(&state)?, version_number(state.attribute("number")));
+        let engine = self.connections.engine(self.connections.cloud_of(&state), diagnostics).await?;
+        report_adoption(engine.adopt_first(&endpoint).await, diagnostics)?;
+        let state =
+            completed(&self.schema, &self.connections, &engine, &endpoint, number, diagnostics).await?;
         Some(Imported { state, private: Vec::new() })
     }
 }

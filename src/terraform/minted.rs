@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::diagnostics::{Diagnostics, Report};
 use super::value::{Path, Value};
-use crate::cloud::Chain;
+use crate::cloud::{Chain, CloudErrorKind};
 use crate::engine::{Engine, EngineError};
 use crate::ledger::LedgerError;
 use crate::spec::{EndpointName, Pins, VersionNumber, VersionSpec};
@@ -31,6 +31,28 @@ pub(super) async fn changes(
     let Some(before) = before else { return Some(Vec::new()) };
     let record = report(engine.ledger.version(engine.cloud.name(), endpoint, before).await, diagnostics)?;
     Some(record.map(|record| diff((&record.spec, &record.pins), (spec, pins))).unwrap_or_default())
+}
+
+/// Lets the cloud forget all versions of an endpoint that no replica uses.
+pub(super) async fn retire_all(engine: &Engine, endpoint: &EndpointName, diagnostics: &mut Diagnostics) {
+    // The ledger keeps the snapshots; the cloud gives back what none of its replicas uses.
+    let numbers = engine.ledger.version_numbers(engine.cloud.name(), endpoint).await;
+    let mut in_use = false;
+    for number in report(numbers, diagnostics).unwrap_or_default() {
+        match engine.cloud.retire_version(endpoint, number).await {
+            Ok(()) => {}
+            Err(error) if error.kind == CloudErrorKind::NotFound => {}
+            Err(error) if error.kind == CloudErrorKind::Conflict => in_use = true,
+            Err(error) => {
+                let summary = format!("The cloud still keeps {number} of {endpoint}");
+                diagnostics.warning_at(&Path::root(), summary, error.chain());
+            }
+        }
+    }
+    if !in_use && let Err(error) = engine.cloud.forget_secrets(endpoint).await {
+        let summary = format!("The cloud still keeps secrets of {endpoint}");
+        diagnostics.warning_at(&Path::root(), summary, error.chain());
+    }
 }
 
 /// A version in the ledger, or a report that there is none.
@@ -79,6 +101,6 @@ pub(super) fn report_mint_error(error: &LedgerError, diagnostics: &mut Diagnosti
     }
 }
 
-fn show(at: Timestamp) -> String {
+pub(super) fn show(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -13,12 +13,14 @@ use super::decode::decode;
 use super::deployment_policy::DeploymentPolicyResource;
 use super::diagnostics::{Diagnostics, Report};
 use super::endpoint::EndpointResource;
+use super::endpoint_token::EndpointTokenResource;
 use super::endpoint_version::EndpointVersionResource;
+use super::ephemeral::EphemeralResource;
 use super::function::Function;
-use super::functions;
-use super::resource::{ManagedResource, Provider};
+use super::resource::{DataSource, ManagedResource, Provider};
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
+use super::{data_sources, functions, labels};
 use crate::agent::locations::Locations;
 use crate::cloud::eas::EasSettings;
 use crate::cloud::friendli::FriendliSettings;
@@ -42,6 +44,8 @@ struct ProviderConfig {
     /// `az://container/folder`; credentials come from the environment. By default the folder `ledger` in the local
     /// cloud's data folder. Also read from `SLUICE_LEDGER`.
     ledger: Option<String>,
+    /// Labels of every endpoint and version. A resource's own `labels` win over them.
+    default_labels: Option<BTreeMap<String, String>>,
     /// How to reach the local cloud.
     local: Option<LocalConfig>,
     sagemaker: Option<SagemakerSettings>,
@@ -99,6 +103,11 @@ impl Connections {
     pub fn cloud_of(&self, value: &Value) -> CloudName {
         let named = value.attribute("cloud").as_str().and_then(|name| name.parse().ok());
         named.unwrap_or_else(|| self.default_cloud())
+    }
+
+    /// Labels of every resource.
+    pub fn default_labels(&self) -> BTreeMap<String, String> {
+        self.settings().config.default_labels.clone().unwrap_or_default()
     }
 
     /// Whether the configuration is complete enough to ask anything.
@@ -182,6 +191,8 @@ pub struct SluiceProvider {
     schema: ResourceSchema,
     connections: Arc<Connections>,
     resources: Vec<Arc<dyn ManagedResource>>,
+    data_sources: Vec<Arc<dyn DataSource>>,
+    ephemerals: Vec<Arc<dyn EphemeralResource>>,
     functions: Vec<Arc<dyn Function>>,
 }
 
@@ -199,6 +210,8 @@ impl SluiceProvider {
                 Arc::new(EndpointVersionResource::new(connections.clone())?),
                 Arc::new(DeploymentPolicyResource::new(connections.clone())?),
             ],
+            data_sources: data_sources::all(&connections)?,
+            ephemerals: vec![Arc::new(EndpointTokenResource::new(connections.clone())?)],
             functions: functions::all()?,
             connections,
         })
@@ -212,6 +225,7 @@ impl Provider for SluiceProvider {
     }
 
     async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
+        labels::validate(config, "default_labels", diagnostics);
         let local = config.attribute("local");
         let set = |name: &str| !local.attribute(name).is_null();
         let known = |name: &str| local.attribute(name).is_wholly_known();
@@ -240,6 +254,14 @@ impl Provider for SluiceProvider {
 
     fn resources(&self) -> Vec<Arc<dyn ManagedResource>> {
         self.resources.clone()
+    }
+
+    fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
+        self.data_sources.clone()
+    }
+
+    fn ephemeral_resources(&self) -> Vec<Arc<dyn EphemeralResource>> {
+        self.ephemerals.clone()
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {

@@ -1,5 +1,7 @@
 //! A version with its number and its story, as the ledger keeps it.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,9 @@ pub struct VersionRecord {
     /// What differs from the version before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// Labels that it was minted with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// The version whose settings it brings back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_of: Option<VersionNumber>,

@@ -8,27 +8,40 @@ use super::programs::{PROVIDER, models};
 use super::terraform::Running;
 use super::watch::LimitsWatcher;
 use super::world::World;
+use sluice::ledger::Entry;
 use sluice::rollout::Phase;
 use sluice::spec::{CloudName, EndpointName};
 
 /// Longest time for an apply to end after a word.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-fn say(world: &World, arguments: &[&str]) -> Output {
+/// Runs the command line, on the world's cloud and ledger.
+pub fn say(world: &World, arguments: &[&str]) -> Output {
     Command::new(PROVIDER).args(arguments).arg("--data-dir").arg(world.data_dir()).output().unwrap()
 }
 
-fn said(world: &World, arguments: &[&str]) -> String {
+/// What the command line prints when it succeeds.
+#[track_caller]
+pub fn said(world: &World, arguments: &[&str]) -> String {
     let output = say(world, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn phase(world: &World) -> Option<Phase> {
+/// Where the newest rollout of `chat` stands.
+pub fn phase(world: &World) -> Option<Phase> {
+    journal(world).last().map(|entry| entry.record.phase)
+}
+
+/// The journal of the newest rollout of `chat`.
+pub fn journal(world: &World) -> Vec<Entry> {
     let chat = EndpointName::new("chat").unwrap();
     let engine = world.engine();
-    let current = world.block_on(engine.ledger.current_rollout(CloudName::Local, &chat)).unwrap();
-    current.map(|(_, entry)| entry.record.phase)
+    world.block_on(async {
+        let current = engine.ledger.current_rollout(CloudName::Local, &chat).await.unwrap();
+        let Some((journal, _)) = current else { return Vec::new() };
+        journal.entries().await.unwrap().into_iter().map(|(entry, _)| entry).collect()
+    })
 }
 
 /// An update in batches of one, under way, that waits for a word after the first batch.

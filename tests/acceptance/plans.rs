@@ -1,176 +1,151 @@
-//! Plans that the real Terraform makes, and what the report says of them. The plans are stored in `tests/plans`, where
-//! the report's own tests read them; here it is checked that Terraform still makes plans of which the same is said.
+//! What a plan shows: what stays known, what replaces, where a mistake is, what is not known yet.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
-use regex_lite::{Captures, Regex};
-use serde_json::Value;
-use sluice::report::{Report, TerraformPlan, markdown};
-use sluice::rollout::Expected;
+use serde_json::{Value, json};
 
 use super::config::Config;
-use super::programs::{PROVIDER, example, models};
+use super::programs::models;
 use super::world::World;
 
-/// A value that no output may hold.
-const TOKEN: &str = "tk-never-in-a-comment";
-/// A value that nobody knows before the apply.
-const LATE: &str = "resource \"terraform_data\" \"late\" {}\n";
-
-/// The configuration with a sensitive variable and a resource of another provider.
-fn write(world: &World, config: &Config, more: &str) {
-    let variable = format!("variable \"token\" {{\n  sensitive = true\n  default = \"{TOKEN}\"\n}}\n");
-    std::fs::write(world.path("tf/main.tf"), format!("{}{variable}{more}", config.text())).unwrap();
+/// Names of the attributes that only the apply will tell.
+fn open_attributes(change: &Value) -> Vec<&str> {
+    let unknown = change["after_unknown"].as_object().unwrap();
+    let is_open = |value: &&Value| **value == json!(true);
+    unknown.iter().filter(|(_, value)| is_open(value)).map(|(name, _)| name.as_str()).collect()
 }
 
-/// Plans, and compares what is said of the plan with what is stored.
-#[track_caller]
-fn check(world: &World, name: &str, arguments: &[&str]) {
-    world.terraform(&[&["plan", "-out=plan"], arguments].concat()).succeeded();
-    let shown = world.terraform(&["show", "-json", "plan"]).succeeded();
-    let plan = trimmed(&neutral(world, &shown.stdout));
-    let said = report(&plan);
-    assert!(!said.contains(TOKEN), "{said}");
-    let stored = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans").join(name);
-    if std::env::var_os("SLUICE_GENERATE").is_some() {
-        std::fs::write(stored.with_extension("json"), plan).unwrap();
-        std::fs::write(stored.with_extension("md"), said).unwrap();
-        return;
-    }
-    let expected = std::fs::read_to_string(stored.with_extension("md")).unwrap();
-    assert!(said == expected, "the report of `{name}` differs: run `make generate`, and review:\n{said}");
-}
-
-fn report(plan: &str) -> String {
-    let expected = Expected { start: Duration::from_mins(5), drain: Duration::from_mins(1) };
-    markdown(&Report::of(&TerraformPlan::read(plan).unwrap(), expected), 60_000)
-}
-
-/// The plan without what differs from machine to machine and from run to run.
-fn neutral(world: &World, json: &str) -> String {
-    let mut text = json.to_owned();
-    let programs = example("model-server");
-    let models = models().plain.parent().unwrap();
-    for (path, name) in
-        [(world.path(""), "/world/"), (models.join(""), "/models/"), (programs, "/opt/model-server")]
+#[test]
+fn what_an_update_does_not_change_stays_known() {
+    let (world, config) = World::applied(|config| config);
+    world.write(&config.clone().model(&models().technical));
+    let (_, plan) = world.plan();
+    let version = plan.change("sluice_endpoint_version.chat");
+    assert_eq!(open_attributes(version), ["created_at", "created_by"]);
+    assert_eq!((&version["after"]["number"], &version["after"]["id"]), (&json!(1), &json!("local/chat/v1")));
+    let endpoint = plan.change("sluice_endpoint.chat");
+    assert_eq!(open_attributes(endpoint), ["rollout", "traffic"]);
+    for (attribute, known) in
+        [("live_version", json!(1)), ("previous_version", json!(0)), ("status", json!("serving"))]
     {
-        text = text.replace(path.to_str().unwrap(), name);
+        assert_eq!(endpoint["after"][attribute], known, "{attribute}");
     }
-    for (pattern, with) in [
-        (r"127\.0\.0\.1:\d+", "127.0.0.1:40000"),
-        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-01-01T00:00:00Z"),
-        (r#""created_by":"[^"]*""#, r#""created_by":"somebody@somewhere""#),
-    ] {
-        text = Regex::new(pattern).unwrap().replace_all(&text, with).into_owned();
-    }
-    let mut digests = BTreeMap::new();
-    let digest = Regex::new("sha256:[0-9a-f]{64}").unwrap();
-    let number = |found: &Captures<'_>| {
-        let next = digests.len() + 1;
-        format!("sha256:{:064x}", digests.entry(found[0].to_owned()).or_insert(next))
-    };
-    digest.replace_all(&text, number).into_owned()
-}
+    assert_eq!(endpoint["after"]["url"], endpoint["before"]["url"]);
+    assert!(endpoint["after"]["rollout_plan"].as_array().is_some_and(|steps| steps.len() > 2));
 
-/// Only what tells the change; the configuration and the state before it are left out.
-fn trimmed(json: &str) -> String {
-    let mut plan: Value = serde_json::from_str(json).unwrap();
-    let fields = plan.as_object_mut().unwrap();
-    for name in ["configuration", "prior_state", "timestamp", "relevant_attributes", "output_changes"] {
-        fields.remove(name);
-    }
-    fields.insert("planned_values".to_owned(), serde_json::json!({}));
-    format!("{}\n", serde_json::to_string_pretty(&plan).unwrap())
-}
-
-/// Two endpoints, of which `code` knows a secret.
-fn base(world: &World) -> Config {
-    let mut config = world.config().and_endpoint("code");
-    config.set_of(1, "version.env", "{ TOKEN = var.token, TONE = \"dry\" }");
-    config
+    // Settings beside the version roll nothing.
+    world.write(&config.with("endpoint.labels", "{ team = \"search\" }"));
+    let (_, plan) = world.plan();
+    assert_eq!(open_attributes(plan.change("sluice_endpoint.chat")), Vec::<&str>::new());
+    assert_eq!(plan.actions("sluice_endpoint_version.chat"), ["no-op"]);
 }
 
 #[test]
-fn real_plans_are_reported_as_stored() {
-    let world = World::new();
-    let config = base(&world);
-    write(&world, &config, "");
-    check(&world, "create", &[]);
-    world.apply();
-    check(&world, "nothing", &[]);
-    check_changes(&world, &config);
-    check(&world, "destroy", &["-destroy"]);
-
-    // v1 is applied, and then v0 serves again without Terraform.
-    let config = config.model(&models().technical).with("version.comment", "\"technical words\"");
-    write(&world, &config, "");
-    world.apply();
-    let mut pinned = config.clone();
-    write(&world, pinned.set("endpoint.version", 0), "");
-    check(&world, "back", &[]);
-    write(&world, &config, "");
-    world.roll_behind_the_back(0);
-    check(&world, "drift", &[]);
-}
-
-fn check_changes(world: &World, config: &Config) {
-    let mut update = config.clone().model(&models().technical).replicas(3);
-    update.set("version.comment", "\"technical words | <b>for</b> engineers\"");
-    update.set_of(1, "version.env", "{ TOKEN = \"${var.token}-2\", TONE = \"warm\" }");
-    update.set("policy.max_surge", "\"100%\"").set("policy.rollback", "{ auto = false }");
-    update.set("policy.batch", "{ size = 1, bake = \"10m\", pause = \"first\" }");
-    write(world, &update, LATE);
-    check(world, "update", &[]);
-
-    // `chat` gets another name, and `code` goes.
-    let replace = world.config().with("version.endpoint", "\"talk\"");
-    write(world, &replace, "");
-    check(world, "replace", &[]);
-
-    let unknown = config.clone().with("version.env", "{ LATE = terraform_data.late.id }");
-    write(world, &unknown, LATE);
-    check(world, "unknown", &[]);
-
-    let policy = config.clone().with("policy.max_unavailable", 1).with("policy.total_timeout", "\"1h\"");
-    write(world, &policy, "");
-    check(world, "policy", &[]);
+fn only_a_rename_or_another_cloud_replaces() {
+    let (world, config) = World::applied(|config| config);
+    let replaced = |config: &Config| {
+        world.write(config);
+        let (_, plan) = world.plan();
+        ["sluice_endpoint.chat", "sluice_endpoint_version.chat"].map(|address| {
+            let change = plan.change(address);
+            (change["actions"].clone(), change["replace_paths"].clone())
+        })
+    };
+    let update = (json!(["update"]), Value::Null);
+    let everything = config
+        .clone()
+        .replicas(3)
+        .model(&models().technical)
+        .with("version.env", "{ A = \"b\" }")
+        .with("version.comment", "\"all of it\"")
+        .with("endpoint.local", "{ token_required = true }")
+        .with("endpoint.timeouts", "{ update = \"5m\" }");
+    assert_eq!(replaced(&everything), [update.clone(), update]);
+    let [endpoint, version] = replaced(&config.with("version.endpoint", "\"talk\""));
+    assert_eq!(endpoint, (json!(["delete", "create"]), json!([["name"]])));
+    assert_eq!(version, (json!(["delete", "create"]), json!([["endpoint"]])));
 }
 
 #[test]
-fn the_report_command_reads_a_plan_and_refuses_what_is_none() {
+fn every_mistake_is_told_at_once_each_at_its_line() {
     let world = World::new();
-    let config = base(&world);
-    write(&world, &config, "");
-    world.terraform(&["plan", "-out=plan"]).succeeded();
-    let json = world.terraform(&["show", "-json", "plan"]).succeeded().stdout;
-    std::fs::write(world.path("plan.json"), &json).unwrap();
-    let run = |arguments: &[&str]| {
-        let output = Command::new(PROVIDER).arg("report").args(arguments).output().unwrap();
-        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
-        (output.status.code(), out, err)
-    };
-    let plan = world.path("plan.json");
-    let plan = plan.to_str().unwrap();
-    let (code, markdown, _) = run(&[plan]);
-    assert_eq!(code, Some(0));
-    assert!(markdown.contains("| `chat` | create | v0 |"), "{markdown}");
-    let (code, json, _) = run(&[plan, "--json"]);
-    let json: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((code, &json["endpoints"][0]["name"]), (Some(0), &"chat".into()));
-    assert!(!markdown.contains(TOKEN) && !json.to_string().contains(TOKEN));
-
-    std::fs::write(world.path("state.json"), r#"{"format_version":"1.0"}"#).unwrap();
-    std::fs::write(world.path("text.json"), "Plan: 1 to add").unwrap();
-    for (file, expected) in [
-        ("state.json", "describes a state and no plan"),
-        ("text.json", "not what `terraform show -json PLANFILE` prints"),
-        ("missing.json", "failed to read"),
-    ] {
-        let (code, out, err) = run(&[world.path(file).to_str().unwrap()]);
-        assert_eq!((code, out.as_str()), (Some(2), ""), "{file}: {err}");
-        assert!(err.contains(expected), "{file}: {err}");
+    let config = world
+        .config()
+        .with("policy.min_ready", "\"soon\"")
+        .with("policy.max_surge", "\"150%\"")
+        .with("version.endpoint", "\"Chat\"")
+        .with("version.scaling", "{ min_replicas = 3, max_replicas = 2 }")
+        .with("version.env", "{ \"1BAD\" = \"x\" }")
+        .with("version.secret_env", "{ KEY = \"x\" }")
+        .with("version.labels", "{ \"\" = \"x\" }")
+        .with("endpoint.name", "\"Chat\"")
+        .with("endpoint.timeouts", "{ update = \"0s\" }")
+        .with("endpoint.labels", "{ a = null }");
+    world.write(&config);
+    let output = world.terraform(&["validate", "-json"]);
+    let answer: Value = serde_json::from_str(&output.stdout).unwrap();
+    let text = config.text();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found: Vec<(String, String)> = Vec::new();
+    for diagnostic in answer["diagnostics"].as_array().unwrap() {
+        let line = diagnostic["range"]["start"]["line"].as_u64().unwrap();
+        let attribute = lines[usize::try_from(line).unwrap() - 1].split('=').next().unwrap().trim();
+        let block = diagnostic["address"].as_str().unwrap();
+        found.push((block.to_owned(), attribute.to_owned()));
     }
+    found.sort();
+    let expected = [
+        ("sluice_deployment_policy.quick", "max_surge"),
+        ("sluice_deployment_policy.quick", "min_ready"),
+        ("sluice_endpoint.chat", "labels"),
+        ("sluice_endpoint.chat", "name"),
+        ("sluice_endpoint.chat", "timeouts"),
+        ("sluice_endpoint_version.chat", "endpoint"),
+        ("sluice_endpoint_version.chat", "env"),
+        ("sluice_endpoint_version.chat", "labels"),
+        ("sluice_endpoint_version.chat", "scaling"),
+        ("sluice_endpoint_version.chat", "secret_env"),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(block, attribute)| (block.to_owned(), attribute.to_owned())),
+        "{answer:#}"
+    );
+}
+
+#[test]
+fn what_is_unknown_is_planned_around_even_in_the_provider() {
+    let world = World::new();
+    world.add(
+        "unknown.tf",
+        "resource \"terraform_data\" \"later\" {\n  input = \"b\"\n}\nresource \"terraform_data\" \"folder\" {\n  \
+         input = FOLDER\n}\n"
+            .replace("FOLDER", &format!("{:?}", world.data_dir()))
+            .as_str(),
+    );
+    let config = world
+        .config()
+        .with("version.env", "{ A = terraform_data.later.output }")
+        .with("version.labels", "{ a = terraform_data.later.output }")
+        .with("endpoint.labels", "{ a = terraform_data.later.output }")
+        .with("provider.local", "{ data_dir = terraform_data.folder.output, device_slots = 8 }")
+        .with("provider.default_labels", "{ later = terraform_data.later.output }");
+    world.write(&config);
+    let (_, plan) = world.plan();
+    let version = plan.change("sluice_endpoint_version.chat");
+    assert_eq!(version["after_unknown"]["number"], json!(true));
+    assert_eq!(version["after_unknown"]["effective_labels"], json!(true));
+    assert!(!world.data_dir().exists(), "a plan that knows no data folder made one");
+    world.terraform(&["apply", "-auto-approve", "plan"]).succeeded();
+    assert_eq!(world.chat()["effective_labels"], json!({ "a": "b", "later": "b" }));
+    world.plans_nothing();
+}
+
+#[test]
+fn the_same_change_is_always_planned_the_same() {
+    let (world, config) = World::applied(|config| config);
+    world.write(&config.model(&models().technical).with("endpoint.labels", "{ b = \"2\", a = \"1\" }"));
+    let planned = || {
+        let (_, plan) = world.plan();
+        (plan.0["resource_changes"].clone(), plan.0["resource_drift"].clone())
+    };
+    assert_eq!(planned(), planned());
 }

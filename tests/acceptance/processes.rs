@@ -62,6 +62,11 @@ pub fn interrupt_group(leader: u32) {
     kill_process_group(pid_of(leader), Signal::INT).unwrap();
 }
 
+/// What Ctrl-C does to one process alone.
+pub fn interrupt(pid: u32) {
+    kill_process(pid_of(pid), Signal::INT).unwrap();
+}
+
 /// Kills a whole group.
 pub fn kill_group(leader: u32) {
     let _gone = kill_process_group(pid_of(leader), Signal::KILL);

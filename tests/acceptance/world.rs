@@ -89,6 +89,17 @@ provider_installation {{
         std::fs::write(self.path("tf/main.tf"), config.text()).unwrap();
     }
 
+    /// Adds a file to the configuration, or replaces it.
+    pub fn add(&self, name: &str, text: &str) {
+        std::fs::write(self.path("tf").join(name), text).unwrap();
+    }
+
+    /// Terraform's outputs.
+    pub fn outputs(&self) -> serde_json::Value {
+        let shown = self.terraform(&["output", "-json"]).succeeded();
+        serde_json::from_str(&shown.stdout).unwrap()
+    }
+
     /// Runs Terraform to its end.
     #[track_caller]
     pub fn terraform(&self, arguments: &[&str]) -> Output {
@@ -102,6 +113,17 @@ provider_installation {{
 
     /// Starts Terraform with more environment variables.
     pub fn start_terraform_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
+        Running::start(&mut self.terraform_command(arguments, environment), &self.path("terraform"))
+    }
+
+    /// Runs Terraform beside another run of it.
+    #[track_caller]
+    pub fn terraform_beside(&self, arguments: &[&str]) -> Output {
+        let mut command = self.terraform_command(arguments, &[]);
+        Running::start(&mut command, &self.path("beside")).wait()
+    }
+
+    fn terraform_command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new("terraform");
         command.current_dir(self.path("tf")).env_clear().args(arguments);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -109,7 +131,7 @@ provider_installation {{
         command.env("TF_CLI_CONFIG_FILE", self.path("terraform.rc"));
         command.env("TF_CLI_ARGS", "-no-color").env("TF_INPUT", "0").env("TF_IN_AUTOMATION", "1");
         command.envs(environment.iter().copied());
-        Running::start(&mut command, &self.path("terraform"))
+        command
     }
 
     /// Applies the configuration, which has to succeed.

@@ -45,6 +45,7 @@ fn version(number: u32, writer: usize) -> VersionRecord {
         comment: None,
         changes: Vec::new(),
         rollback_of: None,
+        labels: std::collections::BTreeMap::new(),
     }
 }
 

@@ -17,7 +17,7 @@ use sluice::spec::{
 use super::clock::millis_since;
 use super::control::{Control, LastCall};
 use super::referee;
-use super::world::{Behaviour, World};
+use super::world::{Behaviour, Weights, World};
 
 /// Longest delay of a call that takes effect after its caller died.
 const LATE_MILLIS_MAX: u64 = 2_000;
@@ -37,7 +37,7 @@ pub struct SimCloud {
 pub enum Change {
     Start { id: ReplicaId, version: VersionNumber },
     Stop { id: ReplicaId },
-    Weights,
+    Weights(Weights),
 }
 
 impl SimCloud {
@@ -206,6 +206,7 @@ impl Cloud for SimCloud {
             deleting: false,
             fleet,
             unmanaged: None,
+            settings: None,
         }))
     }
 
@@ -245,10 +246,10 @@ impl FleetCloud for SimCloud {
     async fn set_weights(
         &self,
         endpoint: &EndpointName,
-        _: Option<&BTreeMap<VersionNumber, u32>>,
+        weights: Option<&BTreeMap<VersionNumber, u32>>,
         fence: u64,
     ) -> Result<(), CloudError> {
         self.only_ours(endpoint);
-        self.change(Change::Weights, fence).await
+        self.change(Change::Weights(weights.cloned()), fence).await
     }
 }

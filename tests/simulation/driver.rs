@@ -258,6 +258,7 @@ pub fn version(endpoint: &EndpointName, number: u32, replicas: u32, clock: &Skew
         created_at: clock.at(0),
         created_by: "simulation".to_owned(),
         comment: None,
+        labels: std::collections::BTreeMap::new(),
         changes: Vec::new(),
         rollback_of: None,
     }

@@ -61,7 +61,7 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
     let Limits { cap, floor, .. } = limits(record);
     let (occupied, ready) = (world.occupied(), world.ready());
     match change {
-        Change::Weights => {}
+        Change::Weights(_) => {}
         Change::Start { id, version } => {
             world.start(id, *version);
             let ours = world.occupied().saturating_sub(world.additions_since(seen_at));

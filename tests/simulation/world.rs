@@ -92,8 +92,13 @@ pub struct World {
     /// Calls that changed the world.
     pub mutations: u64,
     pub clock: SkewedClock,
-    past: VecDeque<(Millis, Vec<Replica>)>,
+    /// The split of traffic that is in force.
+    pub weights: Weights,
+    past: VecDeque<(Millis, Vec<Replica>, Weights)>,
 }
+
+/// Weight by version; nothing = in proportion to ready replicas.
+pub type Weights = Option<BTreeMap<VersionNumber, u32>>;
 
 impl World {
     pub fn new(random: Random, knobs: Knobs, clock: SkewedClock) -> Self {
@@ -112,6 +117,7 @@ impl World {
             additions: Vec::new(),
             mutations: 0,
             clock,
+            weights: None,
             past: VecDeque::new(),
         }
     }
@@ -165,9 +171,30 @@ impl World {
 
     /// The fleet as it was at `at`, or as long ago as anybody remembers.
     pub fn fleet_at(&self, at: Millis) -> Fleet {
-        let replicas = self.past.iter().rev().find(|(since, _)| *since <= at).or(self.past.front());
-        let replicas = replicas.map(|(_, replicas)| replicas.clone()).unwrap_or_default();
-        Fleet { observed_at: self.clock.at(at), replicas, weights: None }
+        let seen = self.past.iter().rev().find(|(since, ..)| *since <= at).or(self.past.front());
+        let (replicas, weights) =
+            seen.map(|(_, replicas, weights)| (replicas.clone(), weights.clone())).unwrap_or_default();
+        Fleet { observed_at: self.clock.at(at), replicas, weights }
+    }
+
+    pub fn weigh(&mut self, weights: Weights) {
+        if self.weights != weights {
+            self.weights = weights;
+            self.note(&format!("traffic is split by {:?}", self.weights));
+            self.remember();
+        }
+    }
+
+    /// The share of requests that a version gets, of a hundred. Requests for which nobody is ready count for none.
+    pub fn share_of(&self, version: VersionNumber) -> f64 {
+        let weight = |of: VersionNumber| match &self.weights {
+            Some(weights) if self.ready_of(of) > 0 => weights.get(&of).copied().unwrap_or(0),
+            Some(_) => 0,
+            None => self.ready_of(of),
+        };
+        let versions: BTreeSet<VersionNumber> = self.replicas.iter().map(|replica| replica.version).collect();
+        let all: u32 = versions.into_iter().map(weight).sum();
+        if all == 0 { 0.0 } else { 100.0 * f64::from(weight(version)) / f64::from(all) }
     }
 
     pub fn start(&mut self, id: &ReplicaId, version: VersionNumber) {
@@ -194,9 +221,13 @@ impl World {
 
     pub fn tell(&mut self, what: &str, id: &ReplicaId) {
         self.note(&format!("{id} {what}"));
+        self.remember();
+    }
+
+    fn remember(&mut self) {
         let shown = self.shown();
-        self.past.push_back((self.now, shown));
-        while self.past.get(1).is_some_and(|(at, _)| at + REMEMBERED < self.now) {
+        self.past.push_back((self.now, shown, self.weights.clone()));
+        while self.past.get(1).is_some_and(|(at, ..)| at + REMEMBERED < self.now) {
             self.past.pop_front();
         }
     }

@@ -6,7 +6,9 @@
     reason = "a test that cannot read its own repository has failed"
 )]
 
+mod features;
 mod imports;
+mod links;
 mod pages;
 mod sizes;
 

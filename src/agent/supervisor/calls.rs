@@ -111,8 +111,12 @@ impl Supervisor {
             return send(reply, Err(Refusal::new(ErrorKind::Conflict, message)));
         }
         let known = before.clone().unwrap_or_default();
-        let record =
-            EndpointRecord { port: body.port.or(known.port), token_required: body.token_required, ..known };
+        let record = EndpointRecord {
+            port: body.port.or(known.port),
+            token_required: body.token_required,
+            labels: body.labels.clone(),
+            ..known
+        };
         if before.as_ref() != Some(&record)
             && let Err(error) = self.set_record(&name, record).await
         {

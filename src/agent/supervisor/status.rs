@@ -42,6 +42,7 @@ impl Supervisor {
             url: format!("http://127.0.0.1:{port}"),
             deleting: endpoint.record.deleting,
             token_required: endpoint.record.token_required,
+            labels: endpoint.record.labels.clone(),
             versions: endpoint.versions.keys().copied().collect(),
             fleet,
             details,

@@ -1,11 +1,23 @@
 //! Between the spec and the wire. Pure, but for making paths absolute.
 
-use super::types::{InspectSource, InspectedSource, StopReplica, is_reserved_variable};
+use super::types::{EndpointStatus, InspectSource, InspectedSource, StopReplica, is_reserved_variable};
 use crate::cloud::check_gates;
-use crate::spec::{CloudName, DeploymentPolicy, Drain, Pins, Problem, VersionSpec};
+use crate::spec::{
+    CloudName, DeploymentPolicy, Drain, EndpointSpec, LocalEndpoint, Pins, Problem, VersionSpec,
+};
 
 /// The kinds of gates that can be asked here: those that need no cloud, and the local cloud's own.
 const GATES: [&str; 3] = ["http", "prometheus", "gateway"];
+
+/// The settings of an endpoint as the agent has them.
+pub(super) fn settings(status: &EndpointStatus) -> EndpointSpec {
+    let local = LocalEndpoint { port: Some(status.port), token_required: status.token_required };
+    EndpointSpec {
+        local: Some(local),
+        labels: status.labels.clone(),
+        ..EndpointSpec::named(status.name.clone())
+    }
+}
 
 /// What the local cloud cannot express.
 pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
@@ -40,10 +52,7 @@ pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
 
 /// What of a policy the local cloud cannot express.
 pub(super) fn check_policy(policy: &DeploymentPolicy) -> Vec<Problem> {
-    let limit = policy.history_limit != DeploymentPolicy::default().history_limit;
-    let detail = "The engine does not know it yet on this cloud.";
-    let unknown = limit.then(|| Problem::at("history_limit", "Not supported on the local cloud", detail));
-    unknown.into_iter().chain(check_gates(CloudName::Local, &GATES, policy)).collect()
+    check_gates(CloudName::Local, &GATES, policy)
 }
 
 /// What to ask about a version's model, program and devices. Relative paths are relative to where Terraform runs.

@@ -25,8 +25,8 @@ use super::{
 };
 use crate::fleet::Figures;
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
-    Secrets, TimeSpan, VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, Pins,
+    Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// Longest wait for an answer that needs no long work.
@@ -248,6 +248,21 @@ impl Cloud for LocalCloud {
         status.program.map(drop).map_err(artifact)
     }
 
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        let Some(asked) = &version.spec.accelerator else { return Ok(()) };
+        let agent = self.agent().await?;
+        let needed = u64::from(asked.count) * u64::from(replicas);
+        if needed <= u64::from(agent.device_slots) {
+            return Ok(());
+        }
+        let message = format!(
+            "{replicas} replicas need {needed} devices, and the agent has {} in all",
+            agent.device_slots
+        );
+        let operation = format!("place version {}", version.number);
+        Err(CloudError::new(CloudName::Local, operation, CloudErrorKind::Invalid).with_message(message))
+    }
+
     async fn retire_version(
         &self,
         endpoint: &EndpointName,
@@ -262,7 +277,8 @@ impl Cloud for LocalCloud {
         let path = format!("/v1/endpoints/{}", endpoint.name);
         let operation = format!("create endpoint `{}`", endpoint.name);
         let local = endpoint.local.clone().unwrap_or_default();
-        let body = PutEndpoint { port: local.port, token_required: local.token_required };
+        let LocalEndpoint { port, token_required } = local;
+        let body = PutEndpoint { port, token_required, labels: endpoint.labels.clone() };
         let status: EndpointStatus = self.call(&operation, Method::PUT, &path, &body, Extra::NONE).await?;
         Ok(EndpointAddress { url: status.url })
     }
@@ -278,6 +294,7 @@ impl Cloud for LocalCloud {
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError> {
         let status = self.endpoint(endpoint).await?;
         Ok(status.map(|status| ObservedEndpoint {
+            settings: Some(convert::settings(&status)),
             url: status.url,
             deleting: status.deleting,
             fleet: status.fleet,
@@ -289,6 +306,10 @@ impl Cloud for LocalCloud {
         let path = format!("/v1/endpoints/{endpoint}/figures");
         let operation = format!("read what the gateway counted of endpoint `{endpoint}`");
         self.call(&operation, Method::GET, &path, &(), Extra::NONE).await
+    }
+
+    fn takes_secrets(&self) -> bool {
+        true
     }
 
     async fn keep_secrets(

@@ -98,6 +98,9 @@ pub struct PutEndpoint {
     /// Only requests with a token are answered.
     #[serde(default)]
     pub token_required: bool,
+    /// Labels to keep.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Keeps the values of secret environment variables. The endpoint need not exist yet.
@@ -204,6 +207,9 @@ pub struct EndpointStatus {
     /// Only requests with a token are answered.
     #[serde(default)]
     pub token_required: bool,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Versions that are registered.
     pub versions: Vec<VersionNumber>,
     /// What runs and serves.

@@ -1,42 +1,12 @@
-//! The Schema section of every published page is what the schema says. `make generate` writes them anew.
+//! The Schema section of a page, as the registry's own generator writes it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
-use sluice::terraform::Provider as _;
-use sluice::terraform::provider::SluiceProvider;
 use sluice::terraform::schema::{Attribute, AttributeConstraint, AttributeType, ResourceSchema};
 use sluice::terraform::value::Value;
 
-#[test]
-fn pages_say_what_the_schema_says() {
-    let provider = SluiceProvider::new().unwrap();
-    let mut pages = vec![("docs/index.md".to_owned(), section(provider.schema()))];
-    for resource in provider.resources() {
-        let name = resource.type_name().trim_start_matches("sluice_");
-        pages.push((format!("docs/resources/{name}.md"), section(resource.schema())));
-    }
-    for (path, section) in pages {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(&path);
-        let page = std::fs::read_to_string(&file).unwrap();
-        let generated = with_section(&page, &section);
-        if std::env::var_os("SLUICE_GENERATE").is_some() {
-            std::fs::write(&file, generated).unwrap();
-        } else {
-            assert!(page == generated, "{path} is not what the schema says: run `make generate`");
-        }
-    }
-}
-
-/// The page with another section between `## Schema` and the heading that follows it.
-fn with_section(page: &str, section: &str) -> String {
-    let (before, rest) = page.split_once("## Schema\n").unwrap();
-    let after = rest.find("\n## ").map_or("", |at| &rest[at..]);
-    format!("{before}## Schema\n{section}{after}")
-}
-
-fn section(schema: &ResourceSchema) -> String {
+pub fn section(schema: &ResourceSchema) -> String {
     let attributes = &schema.schema().block.attributes;
     let mut text = String::new();
     groups(&mut text, schema, &sorted(attributes), "", "### ");
@@ -105,7 +75,7 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-fn kind(attribute_type: &AttributeType) -> String {
+pub fn kind(attribute_type: &AttributeType) -> String {
     match attribute_type {
         AttributeType::String => "String".to_owned(),
         AttributeType::Number => "Number".to_owned(),
@@ -116,6 +86,7 @@ fn kind(attribute_type: &AttributeType) -> String {
         AttributeType::AttributeSingle(_) => "Attributes".to_owned(),
         AttributeType::AttributeList(_) => "Attributes List".to_owned(),
         AttributeType::AttributeMap(_) => "Attributes Map".to_owned(),
+        AttributeType::Any => "Dynamic".to_owned(),
         other => panic!("no page has shown {other} before"),
     }
 }

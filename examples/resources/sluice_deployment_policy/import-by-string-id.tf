@@ -1,0 +1,4 @@
+import {
+  to = sluice_deployment_policy.careful
+  id = "careful"
+}

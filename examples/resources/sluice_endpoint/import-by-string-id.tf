@@ -1,0 +1,4 @@
+import {
+  to = sluice_endpoint.chat
+  id = "local/chat"
+}

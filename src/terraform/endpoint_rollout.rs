@@ -1,0 +1,127 @@
+//! What a rollout of an endpoint needs to know before it begins: the version, the policy, the way.
+
+use super::deployment_policy::decode_policy;
+use super::diagnostics::{Diagnostics, Report, sentence};
+use super::endpoint::{EndpointResource, endpoint_spec, name_of};
+use super::endpoint_version::version_number;
+use super::value::{Path, Value};
+use crate::cloud::{Chain, Drive};
+use crate::engine::{Engine, Target};
+use crate::rollout::{LimitsError, PreviewError, Side, preview};
+use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName, VersionId, VersionNumber};
+
+impl EndpointResource {
+    /// The snapshot of a version: planned by this process, or in the ledger.
+    pub(super) async fn version(
+        &self,
+        engine: &Engine,
+        endpoint: &EndpointName,
+        number: VersionNumber,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<PinnedVersion> {
+        let id = VersionId { cloud: engine.cloud.name(), endpoint: endpoint.clone(), number };
+        if let Some(planned) = self.connections.planned(&id) {
+            return Some(planned);
+        }
+        match engine.ledger.version(id.cloud, endpoint, number).await {
+            Ok(Some(record)) => Some(record.pinned()),
+            Ok(None) => {
+                let latest = engine.ledger.latest_version(id.cloud, endpoint).await.ok().flatten();
+                let known =
+                    latest.map_or_else(|| "no version yet".into(), |latest| format!("v0 to {latest}"));
+                let detail = format!("Endpoint `{endpoint}` has no {number} in the ledger: it has {known}.");
+                diagnostics.error_at(&Path::from("version"), "No such version", detail);
+                None
+            }
+            Err(error) => {
+                diagnostics.error_at(&Path::root(), "The ledger cannot be read", Chain(&error).to_string());
+                None
+            }
+        }
+    }
+
+    /// Plans the rollout: checks that the policy can move, and tells the steps.
+    pub(super) async fn plan_rollout(
+        &self,
+        engine: &Engine,
+        prior: Option<&Value>,
+        planned: &mut Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<()> {
+        let endpoint = name_of(planned)?;
+        let number = version_number(planned.attribute("version"))?;
+        let version = self.version(engine, &endpoint, number, diagnostics).await?;
+        let policy = decode_policy(planned.attribute("policy"), &Path::from("policy"), diagnostics)?;
+        check(engine, &version, &policy, planned, diagnostics).await;
+        let to = Side { version: number, replicas: version.spec.replicas() };
+        let live = match prior.and_then(|prior| version_number(prior.attribute("live_version"))) {
+            Some(live) => self.version(engine, &endpoint, live, &mut Diagnostics::default()).await,
+            None => None,
+        };
+        if let Drive::Delegated(cloud) = engine.cloud.drive() {
+            planned.set_attribute("rollout_plan", cloud.outline(live.as_ref(), &version, &policy));
+            return Some(());
+        }
+        let from = live.map(|live| Side { version: live.number, replicas: live.spec.replicas() });
+        match preview(from, to, version.spec.devices_per_replica(), &policy, None) {
+            Ok(preview) => planned.set_attribute("rollout_plan", preview.lines),
+            Err(error) => {
+                let attribute = match error {
+                    PreviewError::Limits(LimitsError::BothZero) | PreviewError::NoSecondFleet { .. } => {
+                        "policy.max_surge"
+                    }
+                    PreviewError::CanaryTooLarge { .. } => "policy.canary",
+                    PreviewError::Limits(LimitsError::NeedsDowntime { .. }) => "policy.max_unavailable",
+                    PreviewError::TooShort { .. } => "policy.total_timeout",
+                };
+                let detail = sentence(&error.to_string());
+                diagnostics.error_at(&Path::from(attribute), "The policy leaves no way to move", detail);
+            }
+        }
+        Some(())
+    }
+
+    pub(super) async fn target(
+        &self,
+        engine: &Engine,
+        planned: &Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Target> {
+        let endpoint = name_of(planned)?;
+        let number = version_number(planned.attribute("version"))?;
+        let version = self.version(engine, &endpoint, number, diagnostics).await?;
+        let policy = decode_policy(planned.attribute("policy"), &Path::from("policy"), diagnostics)?;
+        let policy_name = planned.attribute("policy").attribute("name").as_str().map(PolicyName::new);
+        Some(Target { endpoint, version, policy, policy_name: policy_name.and_then(Result::ok) })
+    }
+}
+
+/// Reports what the cloud cannot do of a rollout.
+async fn check(
+    engine: &Engine,
+    version: &PinnedVersion,
+    policy: &DeploymentPolicy,
+    planned: &Value,
+    diagnostics: &mut Diagnostics,
+) -> Option<()> {
+    let endpoint = endpoint_spec(planned, diagnostics)?;
+    let mut problems = endpoint.settings_of_others(engine.cloud.name());
+    problems.extend(engine.cloud.check_endpoint(&endpoint));
+    let of_policy = engine.cloud.check_policy(policy, &version.spec);
+    let of_policy = if problems.is_empty() && of_policy.is_empty() {
+        match engine.cloud.check_rollout(&endpoint.name, version, policy).await {
+            Ok(problems) => problems,
+            Err(error) => {
+                diagnostics.error_at(&Path::root(), "The rollout cannot be checked", error.chain());
+                return None;
+            }
+        }
+    } else {
+        of_policy
+    };
+    problems.extend(of_policy.into_iter().map(|problem| problem.below("policy")));
+    for problem in problems {
+        diagnostics.error_at(&Path(problem.path), problem.summary, problem.detail);
+    }
+    Some(())
+}
