@@ -1,7 +1,5 @@
 //! What only Google Vertex AI knows of a version and of an endpoint.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -94,9 +92,6 @@ pub struct VertexAiEndpoint {
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Labels.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
     /// Gives it an address of its own. Cannot be changed later.
     pub dedicated: bool,
     /// Network to which it is peered: `projects/NUMBER/global/networks/NAME`. Cannot be changed later.

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use google_cloud_auth::credentials::{
-    AccessTokenCredentials, Builder, Credentials, external_account, impersonated, service_account, user_account,
+    AccessTokenCredentials, Builder, Credentials, external_account, impersonated, service_account,
+    user_account,
 };
 use serde_json::Value;
 
@@ -11,7 +12,8 @@ use super::failure;
 use crate::cloud::{CloudError, CloudErrorKind};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-const HOW: &str = "set GOOGLE_OAUTH_ACCESS_TOKEN or GOOGLE_CREDENTIALS, or run `gcloud auth application-default login`";
+const HOW: &str =
+    "set GOOGLE_OAUTH_ACCESS_TOKEN or GOOGLE_CREDENTIALS, or run `gcloud auth application-default login`";
 
 /// Where tokens come from.
 #[derive(Clone)]
@@ -77,7 +79,9 @@ type Built<T> = Result<T, google_cloud_auth::build_errors::Error>;
 
 /// A key file's content, given as such or as its path.
 fn key(name: &str, text: &str) -> Result<Value, CloudError> {
-    let wrong = |why: String| failure("find credentials", CloudErrorKind::Denied).with_message(format!("{name}: {why}"));
+    let wrong = |why: String| {
+        failure("find credentials", CloudErrorKind::Denied).with_message(format!("{name}: {why}"))
+    };
     let content = if text.trim_start().starts_with('{') {
         text.to_owned()
     } else {

@@ -28,12 +28,16 @@ pub(super) fn version(spec: &VersionSpec) -> Vec<Problem> {
         ));
     }
     if spec.warmup.is_some() {
-        problems.push(absent("warmup", "It sends no warm-up requests: let the health route answer when the model is warm."));
+        problems.push(absent(
+            "warmup",
+            "It sends no warm-up requests: let the health route answer when the model is warm.",
+        ));
     }
     if let Some(accelerator) = &spec.accelerator {
-        let is_word = accelerator.kind.bytes().all(|byte| {
-            byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
-        });
+        let is_word = accelerator
+            .kind
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
         if !is_word {
             let detail = format!(
                 "`{}` is no type of accelerator of Vertex AI: use its own word, such as NVIDIA_L4 or NVIDIA_H100_80GB.",
@@ -77,7 +81,8 @@ fn is_registered(spec: &VersionSpec) -> bool {
 
 fn uploaded(spec: &VersionSpec, problems: &mut Vec<Problem>) {
     if spec.container.image.is_none() {
-        let detail = "A model in Cloud Storage needs the image that serves it: container = { image = \"…\" }.";
+        let detail =
+            "A model in Cloud Storage needs the image that serves it: container = { image = \"…\" }.";
         problems.push(Problem::at("container.image", "Missing image", detail));
     }
     let health = &spec.health;
@@ -142,10 +147,16 @@ pub(super) fn policy(policy: &DeploymentPolicy, spec: &VersionSpec) -> Vec<Probl
     }
     let OnNoCapacity { action, timeout } = &policy.on_no_capacity;
     if *action != CapacityAction::Wait || *timeout != OnNoCapacity::default().timeout {
-        problems.push(absent("on_no_capacity", "It waits for machines until the deployment's timeout has passed."));
+        problems.push(absent(
+            "on_no_capacity",
+            "It waits for machines until the deployment's timeout has passed.",
+        ));
     }
     if !policy.keep_warm.is_zero() {
-        problems.push(absent("keep_warm", "In a rolling deployment the machines of the prior version go to the new one."));
+        problems.push(absent(
+            "keep_warm",
+            "In a rolling deployment the machines of the prior version go to the new one.",
+        ));
     }
     let Rollback { batch_size, .. } = &policy.rollback;
     if *batch_size != CountOrPercent::Percent(Percent::ALL) {
@@ -157,21 +168,27 @@ pub(super) fn policy(policy: &DeploymentPolicy, spec: &VersionSpec) -> Vec<Probl
 /// What of an endpoint cannot be expressed.
 pub(super) fn endpoint(endpoint: &EndpointSpec) -> Vec<Problem> {
     let mut problems = name(&endpoint.name);
+    let is_fine = |text: &str| {
+        text.len() <= 63
+            && text.chars().all(|c| !c.is_uppercase() && (c.is_alphanumeric() || "_-".contains(c)))
+    };
+    for (label, value) in &endpoint.labels {
+        if label.is_empty() || !is_fine(label) || !is_fine(value) {
+            let detail =
+                format!("`{label}`: up to 63 lowercase letters, digits, underscores and hyphens each.");
+            problems.push(Problem::at("labels", "Invalid label", detail));
+        }
+    }
     let Some(own) = &endpoint.vertex_ai else { return problems };
     if own.network.is_some() && !own.private_service_connect_projects.is_empty() {
         problems.push(
-            Problem::at("vertex_ai.network", "Two kinds of private endpoint", "Set the network or the projects, not both.")
-                .related_to("vertex_ai.private_service_connect_projects"),
+            Problem::at(
+                "vertex_ai.network",
+                "Two kinds of private endpoint",
+                "Set the network or the projects, not both.",
+            )
+            .related_to("vertex_ai.private_service_connect_projects"),
         );
-    }
-    let is_fine = |text: &str| {
-        text.len() <= 63 && text.chars().all(|c| !c.is_uppercase() && (c.is_alphanumeric() || "_-".contains(c)))
-    };
-    for (label, value) in &own.labels {
-        if label.is_empty() || !is_fine(label) || !is_fine(value) {
-            let detail = format!("`{label}`: up to 63 lowercase letters, digits, underscores and hyphens each.");
-            problems.push(Problem::at("vertex_ai.labels", "Invalid label", detail));
-        }
     }
     if own.request_logging.as_ref().is_some_and(|logging| logging.sampling.as_u8() == 0) {
         problems.push(Problem::at("vertex_ai.request_logging.sampling", "Nothing to log", "Use 1% to 100%."));
@@ -191,7 +208,8 @@ fn name(name: &EndpointName) -> Vec<Problem> {
     if is_fine {
         return Vec::new();
     }
-    let detail = format!("`{name}` is no id that Vertex AI takes: begin it with a letter, or use up to nine digits.");
+    let detail =
+        format!("`{name}` is no id that Vertex AI takes: begin it with a letter, or use up to nine digits.");
     vec![Problem::at("name", "Unusable name", detail)]
 }
 
@@ -260,8 +278,15 @@ mod tests {
         assert_eq!(
             paths(&policy(&bad, &spec(serde_json::json!({})))),
             [
-                "gates.0.cloudwatch_alarm", "batch.size", "batch.pause", "min_ready", "max_start_failures", "drain",
-                "on_no_capacity", "keep_warm", "rollback.batch_size"
+                "gates.0.cloudwatch_alarm",
+                "batch.size",
+                "batch.pause",
+                "min_ready",
+                "max_start_failures",
+                "drain",
+                "on_no_capacity",
+                "keep_warm",
+                "rollback.batch_size"
             ]
         );
         assert_eq!(policy(&DeploymentPolicy::default(), &spec(serde_json::json!({}))), []);

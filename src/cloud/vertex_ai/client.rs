@@ -39,8 +39,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(place: Place, tokens: TokenSource) -> Result<Self, CloudError> {
         let http = api_client().timeout(CALL_TIMEOUT).build();
-        let http =
-            http.map_err(|error| failure("connect", CloudErrorKind::Invalid).with_source(error))?;
+        let http = http.map_err(|error| failure("connect", CloudErrorKind::Invalid).with_source(error))?;
         Ok(Self { http, tokens, place, hides_deployments: AtomicBool::new(false) })
     }
 
@@ -56,7 +55,9 @@ impl Client {
             let all = [("allDeploymentStates", "true")];
             match self.get(operation, &path, &all).await {
                 // No published schema has the parameter: a service that does not know it is lived with.
-                Err(error) if is_unknown_parameter(&error) => self.hides_deployments.store(true, Ordering::Relaxed),
+                Err(error) if is_unknown_parameter(&error) => {
+                    self.hides_deployments.store(true, Ordering::Relaxed)
+                }
                 answer => return unless_missing(answer),
             }
         }
@@ -111,7 +112,11 @@ impl Client {
     }
 
     /// Reads what Cloud Monitoring says to a query: status and body.
-    pub(super) async fn monitoring(&self, query: &str, timeout: Duration) -> Result<(u16, Vec<u8>), CloudError> {
+    pub(super) async fn monitoring(
+        &self,
+        query: &str,
+        timeout: Duration,
+    ) -> Result<(u16, Vec<u8>), CloudError> {
         let operation = "ask Cloud Monitoring";
         let Place { monitoring, project, .. } = &self.place;
         let url = format!("{monitoring}/v1/projects/{project}/location/global/prometheus/api/v1/query");
@@ -159,7 +164,9 @@ impl Client {
         let mut operation = started;
         while !operation.done {
             if operation.name.is_empty() {
-                return Err(failure(what, CloudErrorKind::Internal).with_message("the answer names no operation"));
+                return Err(
+                    failure(what, CloudErrorKind::Internal).with_message("the answer names no operation")
+                );
             }
             if Instant::now() >= deadline {
                 let words = format!("operation {} was not done within {longest:?}", operation.name);
@@ -243,13 +250,16 @@ impl Client {
 }
 
 fn json_of(operation: &str, body: &impl Serialize) -> Result<Value, CloudError> {
-    serde_json::to_value(body).map_err(|error| failure(operation, CloudErrorKind::Internal).with_source(error))
+    serde_json::to_value(body)
+        .map_err(|error| failure(operation, CloudErrorKind::Internal).with_source(error))
 }
 
 fn with_query(url: &str, query: &[(&str, &str)]) -> String {
     let escaped = |text: &str| {
         let bytes = text.bytes().map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
             byte => format!("%{byte:02X}"),
         });
         bytes.collect::<String>()
@@ -303,8 +313,12 @@ async fn refused(operation: &str, answer: Response) -> CloudError {
 
 fn kind_of(status: StatusCode, name: &str, words: &str) -> (CloudErrorKind, Retry) {
     match (name, status.as_u16()) {
-        ("RESOURCE_EXHAUSTED", _) | (_, 429) if is_quota_of_machines(words) => (CloudErrorKind::Invalid, Retry::Never),
-        ("RESOURCE_EXHAUSTED", _) | (_, 429 | 500 | 502..=504) => (CloudErrorKind::Unreachable, Retry::Backoff),
+        ("RESOURCE_EXHAUSTED", _) | (_, 429) if is_quota_of_machines(words) => {
+            (CloudErrorKind::Invalid, Retry::Never)
+        }
+        ("RESOURCE_EXHAUSTED", _) | (_, 429 | 500 | 502..=504) => {
+            (CloudErrorKind::Unreachable, Retry::Backoff)
+        }
         ("ABORTED", _) => (CloudErrorKind::Conflict, Retry::Backoff),
         // A state that does not fit may be another one soon; the caller looks.
         ("FAILED_PRECONDITION", _) => (CloudErrorKind::Conflict, Retry::Never),

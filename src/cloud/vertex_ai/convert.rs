@@ -7,8 +7,8 @@ use super::types::{
     PrivateServiceConnect, Probe, RequestLogging, Reservation, Resources, RolloutOptions, Variable,
 };
 use crate::spec::{
-    CountOrPercent, DeploymentPolicy, EndpointName, HealthCheck, PinnedVersion, VersionNumber, VersionSpec,
-    VertexAiEndpoint, VertexAiVersion,
+    CountOrPercent, DeploymentPolicy, EndpointName, EndpointSpec, HealthCheck, PinnedVersion, VersionNumber,
+    VersionSpec, VertexAiVersion,
 };
 
 /// Where requests go in a container that says nothing else.
@@ -53,7 +53,8 @@ impl Wanted {
         let read = ModelRef::read(&deployed.model);
         read.is_some_and(|read| {
             // The suffix may be there or not; the number stands beside it.
-            let number = if deployed.model_version_id.is_empty() { &read.version } else { &deployed.model_version_id };
+            let number =
+                if deployed.model_version_id.is_empty() { &read.version } else { &deployed.model_version_id };
             (&read.location, &read.id, number) == (&self.model.location, &self.model.id, &self.model.version)
         })
     }
@@ -154,16 +155,19 @@ pub(super) fn rollout_options(previous: &str, policy: &DeploymentPolicy, desired
 }
 
 /// The settings of an endpoint, as the service takes them.
-pub(super) fn endpoint(name: &EndpointName, own: &VertexAiEndpoint) -> Endpoint {
+pub(super) fn endpoint(spec: &EndpointSpec) -> Endpoint {
+    let own = spec.vertex_ai.clone().unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let projects = own.private_service_connect_projects.clone();
     Endpoint {
-        display_name: own.display_name.clone().unwrap_or_else(|| name.to_string()),
+        display_name: own.display_name.clone().unwrap_or_else(|| spec.name.to_string()),
         description: text(&own.description),
-        labels: own.labels.clone(),
+        labels: spec.labels.clone(),
         network: text(&own.network),
-        private_service_connect_config: (!projects.is_empty())
-            .then(|| PrivateServiceConnect { enable_private_service_connect: true, project_allowlist: projects }),
+        private_service_connect_config: (!projects.is_empty()).then(|| PrivateServiceConnect {
+            enable_private_service_connect: true,
+            project_allowlist: projects,
+        }),
         encryption_spec: own.kms_key.clone().map(|kms_key_name| Encryption { kms_key_name }),
         dedicated_endpoint_enabled: own.dedicated,
         predict_request_response_logging_config: own.request_logging.as_ref().map(|logging| RequestLogging {

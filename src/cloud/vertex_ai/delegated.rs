@@ -102,7 +102,8 @@ fn report(update: &Update, course: &Course) -> UpdateReport {
         reason,
     };
     let serving = state.serving().filter(|_| !is_canary);
-    let failed = course.operation.as_ref().filter(|operation| operation.done).and_then(|done| done.error.as_ref());
+    let failed =
+        course.operation.as_ref().filter(|operation| operation.done).and_then(|done| done.error.as_ref());
     let lacks = state.sole().is_some_and(|sole| sole.ready < sole.least());
     match leg {
         // Replicas of the prior version come back by themselves after a rollout that failed.
@@ -156,7 +157,7 @@ impl VertexAiCloud {
             // Perhaps this very change; in any case one after the other.
             leg = Leg::Wait;
         }
-        let observed = self.observed(url, &state);
+        let observed = self.observed(&update.endpoint, url, &state);
         Ok(Course { memory, state, wanted, leg, manner, is_shared, request, operation, observed })
     }
 
@@ -195,7 +196,9 @@ impl VertexAiCloud {
             return Ok((Some(request), operation));
         }
         let all = self.client.operations(&format!("endpoints/{}", update.endpoint)).await?;
-        let mut new = all.into_iter().filter(|operation| is_deployment(operation) && !request.seen.contains(&operation.name));
+        let mut new = all
+            .into_iter()
+            .filter(|operation| is_deployment(operation) && !request.seen.contains(&operation.name));
         let found = new.next();
         if let Some(found) = &found {
             let note = Note::Asked { revision: update.revision, back, operation: found.name.clone() };
@@ -205,7 +208,12 @@ impl VertexAiCloud {
     }
 
     /// A service that hides what is being deployed is helped out by what was noted and by its operations.
-    async fn add_hidden(&self, update: &Update, memory: &Memory, state: &mut State) -> Result<(), CloudError> {
+    async fn add_hidden(
+        &self,
+        update: &Update,
+        memory: &Memory,
+        state: &mut State,
+    ) -> Result<(), CloudError> {
         if !self.client.hides_deployments() {
             return Ok(());
         }
@@ -216,9 +224,12 @@ impl VertexAiCloud {
             if operation.done {
                 continue;
             }
-            let Some(version) = (if *back { update.from.as_ref() } else { Some(&update.to) }) else { continue };
+            let Some(version) = (if *back { update.from.as_ref() } else { Some(&update.to) }) else {
+                continue;
+            };
             let wanted = Wanted::new(version, self.model_ref(memory, version)?);
-            let options = |previous| RolloutOptions { previous_deployed_model: previous, ..RolloutOptions::default() };
+            let options =
+                |previous| RolloutOptions { previous_deployed_model: previous, ..RolloutOptions::default() };
             let hidden = DeployedModel {
                 id: request.deployed_model,
                 model: wanted.model.name(),
@@ -249,7 +260,9 @@ impl VertexAiCloud {
     async fn settled_leg(&self, update: &Update, course: &Course) -> Result<Leg, CloudError> {
         let Leg::Roll { previous } = &course.leg else { return Ok(course.leg.clone()) };
         let below = course.state.models.iter().find(|known| known.deployed.id == *previous);
-        let Some(below) = below.filter(|known| course.is_shared && !course.wanted.has_model_of(&known.deployed)) else {
+        let Some(below) =
+            below.filter(|known| course.is_shared && !course.wanted.has_model_of(&known.deployed))
+        else {
             return Ok(course.leg.clone());
         };
         let read = ModelRef::read(&below.deployed.model);
@@ -298,8 +311,10 @@ impl VertexAiCloud {
         let (revision, back) = (update.revision, update.rolling_back);
         let label = Label { version: wanted.version, revision, back };
         let id = label.id(&update.endpoint, memory.accepted(revision, back));
-        let desired = update.from.as_ref().map_or(wanted.resources.min_replica_count, |from| from.spec.replicas());
-        let options = previous.as_deref().map(|previous| convert::rollout_options(previous, &update.policy, desired));
+        let desired =
+            update.from.as_ref().map_or(wanted.resources.min_replica_count, |from| from.spec.replicas());
+        let options =
+            previous.as_deref().map(|previous| convert::rollout_options(previous, &update.policy, desired));
         let deployed = DeployedModel {
             id: id.clone(),
             model: wanted.model.name(),
@@ -407,7 +422,8 @@ impl VertexAiCloud {
         let operation = format!("split the traffic of endpoint `{}`", update.endpoint);
         // With the etag of what the split was decided on: somebody else's change is not overwritten unseen.
         let body = json!({ "trafficSplit": split, "etag": course.state.etag });
-        let changed = self.client.patch::<Value>(&operation, &self.path(update, ""), "trafficSplit", &body).await;
+        let changed =
+            self.client.patch::<Value>(&operation, &self.path(update, ""), "trafficSplit", &body).await;
         match changed {
             Err(mut error) if error.kind == CloudErrorKind::Conflict => {
                 error.retry = Retry::Backoff;

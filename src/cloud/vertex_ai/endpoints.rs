@@ -35,7 +35,7 @@ impl VertexAiCloud {
     pub(super) async fn put(&self, spec: &EndpointSpec) -> Result<EndpointAddress, CloudError> {
         let name = &spec.name;
         let operation = format!("create endpoint `{name}`");
-        let wanted = convert::endpoint(name, &spec.vertex_ai.clone().unwrap_or_default());
+        let wanted = convert::endpoint(spec);
         let found = match self.client.endpoint(&operation, name.as_str()).await? {
             Some(found) => self.change(name, found, &wanted).await?,
             None => self.create(&operation, name, &wanted).await?,
@@ -43,7 +43,12 @@ impl VertexAiCloud {
         Ok(EndpointAddress { url: self.address(name, &found) })
     }
 
-    async fn create(&self, operation: &str, name: &EndpointName, wanted: &Endpoint) -> Result<Endpoint, CloudError> {
+    async fn create(
+        &self,
+        operation: &str,
+        name: &EndpointName,
+        wanted: &Endpoint,
+    ) -> Result<Endpoint, CloudError> {
         let path = format!("{}/endpoints?endpointId={name}", self.client.place.parent());
         let created = match self.client.post::<Operation>(operation, &path, wanted).await {
             Ok(started) => self.client.finish(operation, started, CREATE_LONGEST).await.map(drop),
@@ -73,11 +78,24 @@ impl VertexAiCloud {
         }
     }
 
-    async fn change(&self, name: &EndpointName, found: Endpoint, wanted: &Endpoint) -> Result<Endpoint, CloudError> {
+    async fn change(
+        &self,
+        name: &EndpointName,
+        found: Endpoint,
+        wanted: &Endpoint,
+    ) -> Result<Endpoint, CloudError> {
         let operation = format!("change the settings of endpoint `{name}`");
         let fixed = |endpoint: &Endpoint| {
-            let psc = endpoint.private_service_connect_config.as_ref().map(|config| config.project_allowlist.clone());
-            (endpoint.network.clone(), psc, endpoint.encryption_spec.clone(), endpoint.dedicated_endpoint_enabled)
+            let psc = endpoint
+                .private_service_connect_config
+                .as_ref()
+                .map(|config| config.project_allowlist.clone());
+            (
+                endpoint.network.clone(),
+                psc,
+                endpoint.encryption_spec.clone(),
+                endpoint.dedicated_endpoint_enabled,
+            )
         };
         if fixed(&found) != fixed(wanted) {
             return Err(failure(operation, CloudErrorKind::Invalid).with_message(
@@ -85,12 +103,14 @@ impl VertexAiCloud {
                  would have to be created anew, under another name",
             ));
         }
-        let [has, wants] = [&found, wanted].map(|endpoint| serde_json::to_value(endpoint).unwrap_or_default());
+        let [has, wants] =
+            [&found, wanted].map(|endpoint| serde_json::to_value(endpoint).unwrap_or_default());
         let changed: Vec<&str> = CHANGEABLE.into_iter().filter(|field| has[field] != wants[field]).collect();
         if changed.is_empty() {
             return Ok(found);
         }
-        let mut body: Value = changed.iter().map(|field| ((*field).to_owned(), wants[field].clone())).collect();
+        let mut body: Value =
+            changed.iter().map(|field| ((*field).to_owned(), wants[field].clone())).collect();
         body["etag"] = json!(found.etag);
         let path = format!("{}/endpoints/{name}", self.client.place.parent());
         self.client.patch(&operation, &path, &changed.join(","), &body).await
@@ -116,7 +136,8 @@ impl VertexAiCloud {
                 self.undeploy_one(name, &state).await?;
             }
         }
-        Err(failure(operation, CloudErrorKind::Unreachable).with_message(format!("it was not done within {DELETE_LONGEST:?}")))
+        Err(failure(operation, CloudErrorKind::Unreachable)
+            .with_message(format!("it was not done within {DELETE_LONGEST:?}")))
     }
 
     /// Those without traffic first; the last one takes the traffic with it.
@@ -139,15 +160,23 @@ impl VertexAiCloud {
 
     async fn delete_empty(&self, operation: &str, name: &EndpointName) -> Result<(), CloudError> {
         let path = format!("{}/endpoints/{name}", self.client.place.parent());
-        let Some(started) = unless_missing(self.client.delete(operation, &path).await)? else { return Ok(()) };
+        let Some(started) = unless_missing(self.client.delete(operation, &path).await)? else {
+            return Ok(());
+        };
         self.client.finish(operation, started, CREATE_LONGEST).await.map(drop)
     }
 
     /// Undeploys a model, and waits so long for that. One that is gone already is fine.
-    pub(super) async fn undeploy(&self, name: &EndpointName, id: &str, longest: Duration) -> Result<(), CloudError> {
+    pub(super) async fn undeploy(
+        &self,
+        name: &EndpointName,
+        id: &str,
+        longest: Duration,
+    ) -> Result<(), CloudError> {
         let operation = format!("undeploy model {id} from endpoint `{name}`");
         let path = format!("{}/endpoints/{name}:undeployModel", self.client.place.parent());
-        let started = self.client.post::<Operation>(&operation, &path, &json!({ "deployedModelId": id })).await;
+        let started =
+            self.client.post::<Operation>(&operation, &path, &json!({ "deployedModelId": id })).await;
         let done = match started {
             Ok(started) => self.client.finish(&operation, started, longest).await.map(drop),
             Err(error) => Err(error),
@@ -196,12 +225,16 @@ impl VertexAiCloud {
         let Some(resources) = &sole.deployed.dedicated_resources else {
             return Err(refuse("what serves has no machines of its own, and no version can say that"));
         };
-        let model = ModelRef::read(&sole.deployed.model).ok_or_else(|| refuse("what serves names no model"))?;
+        let model =
+            ModelRef::read(&sole.deployed.model).ok_or_else(|| refuse("what serves names no model"))?;
         let model = ModelRef { version: sole.deployed.model_version_id.clone(), ..model };
         let spec = spec_of(&sole.deployed, resources, &model);
         debug_assert!(!is_upload(&spec), "what serves is in the registry");
-        let version =
-            PinnedVersion { number, spec, pins: Pins { model_location: Some(model.name()), ..Pins::default() } };
+        let version = PinnedVersion {
+            number,
+            spec,
+            pins: Pins { model_location: Some(model.name()), ..Pins::default() },
+        };
         let published = Note::Published { version: number, model: model.name() };
         Memory::note(&self.notes, name, &published).await?;
         let adopted = Note::Adopted { version: number, deployed_model: sole.deployed.id.clone() };
@@ -210,10 +243,12 @@ impl VertexAiCloud {
     }
 
     /// An endpoint as the engine sees it.
-    pub(super) fn observed(&self, url: String, state: &State) -> ObservedEndpoint {
+    pub(super) fn observed(&self, name: &EndpointName, url: String, state: &State) -> ObservedEndpoint {
         let fleet =
             Fleet { observed_at: SystemClock.now(), replicas: state.replicas(), weights: state.weights() };
-        ObservedEndpoint { url, deleting: false, fleet, unmanaged: state.unmanaged() }
+        let settings = EndpointSpec { labels: state.labels.clone(), ..EndpointSpec::named(name.clone()) };
+        let unmanaged = state.unmanaged();
+        ObservedEndpoint { url, deleting: false, fleet, unmanaged, settings: Some(settings) }
     }
 
     /// Where clients send requests.
@@ -250,7 +285,8 @@ fn spec_of(deployed: &DeployedModel, resources: &Resources, model: &ModelRef) ->
         disable_explanations: deployed.disable_explanations,
         ..VertexAiVersion::default()
     };
-    let accelerator = text(&machine.accelerator_type).map(|kind| Accelerator { kind, count: machine.accelerator_count });
+    let accelerator =
+        text(&machine.accelerator_type).map(|kind| Accelerator { kind, count: machine.accelerator_count });
     VersionSpec {
         model: Model { source: model.name() },
         container: crate::spec::Container::default(),

@@ -124,7 +124,7 @@ impl Cloud for VertexAiCloud {
         let Some(found) = self.client.endpoint(&operation, endpoint.as_str()).await? else { return Ok(None) };
         let memory = Memory::read(&self.notes, endpoint).await?;
         let url = self.address(endpoint, &found);
-        Ok(Some(self.observed(url, &State::read(endpoint, found, &memory))))
+        Ok(Some(self.observed(endpoint, url, &State::read(endpoint, found, &memory))))
     }
 
     async fn adopt(
@@ -138,7 +138,9 @@ impl Cloud for VertexAiCloud {
     async fn read_gate(&self, question: &GateQuestion<'_>) -> Result<GateAnswer, CloudError> {
         let Some(gate) = &question.gate.cloud_monitoring else {
             let operation = format!("ask a gate of endpoint `{}`", question.endpoint);
-            return Err(failure(operation, CloudErrorKind::Invalid).with_message("it has no gates of this kind"));
+            return Err(
+                failure(operation, CloudErrorKind::Invalid).with_message("it has no gates of this kind")
+            );
         };
         let new = self.measured(gate, question, question.new).await?;
         let old = match question.old.filter(|_| gate.ratio_max.is_some()) {
@@ -147,7 +149,9 @@ impl Cloud for VertexAiCloud {
         };
         let mut samples = Vec::new();
         if let Some(query) = &gate.samples_query {
-            for version in [Some(question.new), old.as_ref().map(|(version, _)| *version)].into_iter().flatten() {
+            for version in
+                [Some(question.new), old.as_ref().map(|(version, _)| *version)].into_iter().flatten()
+            {
                 samples.push((version, self.ask(gate, query, question.endpoint, version).await?));
             }
         }

@@ -54,7 +54,8 @@ pub(super) fn model_id(endpoint: &EndpointName) -> String {
     if id.len() <= MODEL_ID_MAX {
         return id;
     }
-    let hash: String = Sha256::digest(endpoint.as_str()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String =
+        Sha256::digest(endpoint.as_str()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let start: String = id.chars().take(MODEL_ID_MAX - 9).collect();
     format!("{start}-{hash}")
 }
@@ -84,7 +85,9 @@ impl ModelRef {
     pub(super) fn read(name: &str) -> Option<Self> {
         let (name, version) = name.split_once('@').unwrap_or((name, ""));
         let parts: Vec<&str> = name.split('/').collect();
-        let ["projects", project, "locations", location, "models", id] = parts.as_slice() else { return None };
+        let ["projects", project, "locations", location, "models", id] = parts.as_slice() else {
+            return None;
+        };
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let (project, location, id) = (text(project)?, text(location)?, text(id)?);
         Some(Self { project, location, id, version: version.to_owned() })

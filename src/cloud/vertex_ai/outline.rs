@@ -3,10 +3,17 @@
 use super::convert::own;
 use crate::spec::{DeploymentPolicy, PinnedVersion, Strategy, VersionSpec};
 
-pub(super) fn outline(from: Option<&PinnedVersion>, to: &PinnedVersion, policy: &DeploymentPolicy) -> Vec<String> {
+pub(super) fn outline(
+    from: Option<&PinnedVersion>,
+    to: &PinnedVersion,
+    policy: &DeploymentPolicy,
+) -> Vec<String> {
     let replicas = to.spec.replicas();
     let Some(from) = from.filter(|from| from.number != to.number) else {
-        return vec![format!("deploy {} on {}", to.number, machines(&to.spec)), format!("{} gets all traffic", to.number)];
+        return vec![
+            format!("deploy {} on {}", to.number, machines(&to.spec)),
+            format!("{} gets all traffic", to.number),
+        ];
     };
     let mut lines = Vec::new();
     match kind(&from.spec, to, from, policy) {
@@ -18,13 +25,18 @@ pub(super) fn outline(from: Option<&PinnedVersion>, to: &PinnedVersion, policy: 
         )),
         Kind::Roll => {
             let most = from.spec.replicas() + policy.surge().rounded_up(from.spec.replicas());
-            let least = from.spec.replicas().saturating_sub(policy.unavailable().rounded_down(from.spec.replicas()));
+            let least =
+                from.spec.replicas().saturating_sub(policy.unavailable().rounded_down(from.spec.replicas()));
             lines.push(format!(
                 "rolling deployment of {} on top of {}: {most} replicas at most, {least} ready at least",
                 to.number, from.number
             ));
             if to.spec.scaling != from.spec.scaling {
-                lines.push(format!("change the scaling of {} in place to {} replicas", to.number, range(&to.spec)));
+                lines.push(format!(
+                    "change the scaling of {} in place to {} replicas",
+                    to.number,
+                    range(&to.spec)
+                ));
             }
         }
         Kind::Beside => {
@@ -80,13 +92,18 @@ pub(super) fn is_beside(policy: &DeploymentPolicy) -> bool {
 fn canary(to: &PinnedVersion, policy: &DeploymentPolicy) -> Vec<String> {
     let Some(canary) = &policy.canary else { return Vec::new() };
     let shares = canary.weight.iter().chain(&canary.steps);
-    shares.map(|share| format!("{} gets {share} of the traffic and bakes for {}", to.number, canary.bake)).collect()
+    shares
+        .map(|share| format!("{} gets {share} of the traffic and bakes for {}", to.number, canary.bake))
+        .collect()
 }
 
 fn machines(spec: &VersionSpec) -> String {
     let own = own(spec);
     let machine = own.machine_type.unwrap_or_default();
-    let accelerator = spec.accelerator.as_ref().map(|accelerator| format!(" with {} × {}", accelerator.count, accelerator.kind));
+    let accelerator = spec
+        .accelerator
+        .as_ref()
+        .map(|accelerator| format!(" with {} × {}", accelerator.count, accelerator.kind));
     let spot = if own.spot { ", spot" } else { "" };
     format!("{} × {machine}{}{spot}", range(spec), accelerator.unwrap_or_default())
 }
@@ -118,10 +135,12 @@ mod tests {
 
     #[test]
     fn a_rolling_deployment_says_its_limits() {
-        let policy: DeploymentPolicy =
-            serde_json::from_value(serde_json::json!({ "max_surge": "25%", "batch": { "size": "100%", "bake": "90s" } }))
-                .unwrap();
-        let lines = outline(Some(&version(3, serde_json::json!({}))), &version(4, serde_json::json!({})), &policy);
+        let policy: DeploymentPolicy = serde_json::from_value(
+            serde_json::json!({ "max_surge": "25%", "batch": { "size": "100%", "bake": "90s" } }),
+        )
+        .unwrap();
+        let lines =
+            outline(Some(&version(3, serde_json::json!({}))), &version(4, serde_json::json!({})), &policy);
         assert_eq!(
             lines,
             [

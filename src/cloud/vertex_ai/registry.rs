@@ -19,7 +19,10 @@ const DELETE_LONGEST: Duration = Duration::from_mins(10);
 
 impl VertexAiCloud {
     /// Resolves a registered model to the number of the version that its name or alias means now.
-    pub(super) async fn pin_model(&self, spec: &VersionSpec) -> Result<Result<Pins, Vec<Problem>>, CloudError> {
+    pub(super) async fn pin_model(
+        &self,
+        spec: &VersionSpec,
+    ) -> Result<Result<Pins, Vec<Problem>>, CloudError> {
         if check::is_upload(spec) {
             return Ok(Ok(Pins::default()));
         }
@@ -59,7 +62,11 @@ impl VertexAiCloud {
     }
 
     /// Makes sure that the model of a version is in the registry, and notes where.
-    pub(super) async fn publish(&self, endpoint: &EndpointName, version: &PinnedVersion) -> Result<(), CloudError> {
+    pub(super) async fn publish(
+        &self,
+        endpoint: &EndpointName,
+        version: &PinnedVersion,
+    ) -> Result<(), CloudError> {
         let name = match &version.pins.model_location {
             Some(location) => location.clone(),
             None => self.uploaded(endpoint, version).await?,
@@ -96,7 +103,8 @@ impl VertexAiCloud {
         match self.model(&format!("{parent}@{alias}")).await? {
             Some(found) => Ok(format!("{parent}@{}", found.version_id)),
             None => Err(uploaded.err().unwrap_or_else(|| {
-                failure(operation, CloudErrorKind::Internal).with_message("it is not in the registry afterwards")
+                failure(operation, CloudErrorKind::Internal)
+                    .with_message("it is not in the registry afterwards")
             })),
         }
     }
@@ -111,7 +119,11 @@ impl VertexAiCloud {
     }
 
     /// Fails unless the model of a version is still there.
-    pub(super) async fn check_model(&self, endpoint: &EndpointName, number: VersionNumber) -> Result<(), CloudError> {
+    pub(super) async fn check_model(
+        &self,
+        endpoint: &EndpointName,
+        number: VersionNumber,
+    ) -> Result<(), CloudError> {
         let memory = Memory::read(&self.notes, endpoint).await?;
         let missing = |words: String| {
             let operation = format!("find the model of {number} of endpoint `{endpoint}`");
@@ -127,11 +139,16 @@ impl VertexAiCloud {
     }
 
     /// Removes a model version that was uploaded for this endpoint. Registered models belong to somebody else.
-    pub(super) async fn retire(&self, endpoint: &EndpointName, number: VersionNumber) -> Result<(), CloudError> {
+    pub(super) async fn retire(
+        &self,
+        endpoint: &EndpointName,
+        number: VersionNumber,
+    ) -> Result<(), CloudError> {
         let operation = format!("remove the model of {number} of endpoint `{endpoint}`");
         let memory = Memory::read(&self.notes, endpoint).await?;
         let own = model_id(endpoint);
-        let Some(model) = memory.model_of(number).and_then(ModelRef::read).filter(|model| model.id == own) else {
+        let Some(model) = memory.model_of(number).and_then(ModelRef::read).filter(|model| model.id == own)
+        else {
             return Ok(());
         };
         let parent = format!("{}/models/{own}", self.client.place.parent());
@@ -145,7 +162,12 @@ impl VertexAiCloud {
     }
 
     /// What to delete: the version, after another one has become the default; the whole model for its only version.
-    async fn without_default(&self, operation: &str, parent: &str, found: &Model) -> Result<String, CloudError> {
+    async fn without_default(
+        &self,
+        operation: &str,
+        parent: &str,
+        found: &Model,
+    ) -> Result<String, CloudError> {
         let all: Models = self.client.get(operation, &format!("{parent}:listVersions"), &[]).await?;
         let mut others = all.models.iter().filter(|model| model.version_id != found.version_id);
         let Some(other) = others.next_back() else { return Ok(parent.to_owned()) };

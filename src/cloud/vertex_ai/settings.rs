@@ -55,8 +55,9 @@ impl Place {
         settings: VertexAiSettings,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, CloudError> {
-        let first =
-            |given: Option<String>, names: &[&str]| given.or_else(|| names.iter().find_map(|name| variable(name)));
+        let first = |given: Option<String>, names: &[&str]| {
+            given.or_else(|| names.iter().find_map(|name| variable(name)))
+        };
         let project = first(
             settings.project,
             &["GOOGLE_PROJECT", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"],
@@ -75,11 +76,11 @@ impl Place {
             monitoring: without_version(&settings.monitoring_url.unwrap_or_else(|| MONITORING.to_owned())),
             project,
             region,
-            quota_project: first(settings.quota_project, &["GOOGLE_BILLING_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT"]),
-            impersonate: first(
-                settings.impersonate_service_account,
-                &["GOOGLE_IMPERSONATE_SERVICE_ACCOUNT"],
+            quota_project: first(
+                settings.quota_project,
+                &["GOOGLE_BILLING_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT"],
             ),
+            impersonate: first(settings.impersonate_service_account, &["GOOGLE_IMPERSONATE_SERVICE_ACCOUNT"]),
             poll: settings.poll_interval.map_or(POLL_INTERVAL, TimeSpan::as_duration),
         })
     }

@@ -14,6 +14,7 @@ pub(super) struct State {
     pub models: Vec<Known>,
     pub split: Split,
     pub etag: String,
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A deployed model, understood.
@@ -44,7 +45,8 @@ impl State {
             let version = memory.version_of(&deployed).or(label.map(|label| label.version));
             let share = endpoint.traffic_split.get(&deployed.id).copied().unwrap_or(0);
             let is_flying = deployed.state.as_deref() == Some(BEING_DEPLOYED);
-            let least = deployed.dedicated_resources.as_ref().map_or(1, |resources| resources.min_replica_count);
+            let least =
+                deployed.dedicated_resources.as_ref().map_or(1, |resources| resources.min_replica_count);
             let ready = match &deployed.status {
                 Some(status) => status.available_replica_count,
                 // An older service tells no number: what has traffic serves with what it was promised.
@@ -56,7 +58,7 @@ impl State {
         let mut models: Vec<Known> = endpoint.deployed_models.into_iter().map(known).collect();
         // Of several that serve the same version, the newest first.
         models.sort_by(|a, b| b.deployed.create_time.cmp(&a.deployed.create_time));
-        Self { models, split: endpoint.traffic_split, etag: endpoint.etag }
+        Self { models, split: endpoint.traffic_split, etag: endpoint.etag, labels: endpoint.labels }
     }
 
     /// Adds a deployment that the service does not show: one that was accepted and whose operation goes on.
@@ -92,7 +94,11 @@ impl State {
     pub(super) fn flying(&self) -> Option<&Known> {
         let is_below = |id: &str| {
             self.models.iter().filter(|known| known.is_flying).any(|known| {
-                known.deployed.rollout_options.as_ref().is_some_and(|options| options.previous_deployed_model == id)
+                known
+                    .deployed
+                    .rollout_options
+                    .as_ref()
+                    .is_some_and(|options| options.previous_deployed_model == id)
             })
         };
         self.models.iter().find(|known| known.is_flying && !is_below(&known.deployed.id))

@@ -39,6 +39,8 @@ pub struct Config {
     pub version: String,
     /// More lines of the version's block for this cloud.
     pub own: String,
+    /// More lines of the endpoint.
+    pub top: String,
     /// Lines of the endpoint's block for this cloud.
     pub endpoint: String,
     /// The endpoint's version; the newest one when not given.
@@ -57,6 +59,7 @@ impl Config {
             machine: "g2-standard-12".to_owned(),
             version: String::new(),
             own: String::new(),
+            top: String::new(),
             endpoint: String::new(),
             pinned: None,
             policy: "max_surge = \"25%\"\n    max_unavailable = 0".to_owned(),
@@ -93,7 +96,7 @@ impl World {
     }
 
     pub fn write(&self, config: &Config) {
-        let Config { source, replicas, machine, version, own, endpoint, policy, .. } = config;
+        let Config { source, replicas, machine, version, own, top, endpoint, policy, .. } = config;
         let url = self.emulator.url();
         let ledger = self.workspace.ledger();
         let most = config.replicas_max.map_or(String::new(), |most| format!(", max_replicas = {most}"));
@@ -128,6 +131,7 @@ resource "sluice_endpoint_version" "chat" {{
 resource "sluice_endpoint" "chat" {{
   name      = sluice_endpoint_version.chat.endpoint
   version   = {number}
+  {top}
   vertex_ai = {{
     {endpoint}
   }}
