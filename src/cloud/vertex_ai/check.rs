@@ -4,7 +4,7 @@ use super::convert::own;
 use super::names::ModelRef;
 use crate::cloud::check_gates;
 use crate::spec::{
-    BatchPause, CapacityAction, CloudName, Container, CountOrPercent, DeploymentPolicy, Drain, EndpointName,
+    BatchPause, CapacityAction, CloudName, CountOrPercent, DeploymentPolicy, Drain, EndpointName,
     EndpointSpec, HealthCheck, OnNoCapacity, Percent, Problem, Rollback, TimeSpan, VersionSpec,
 };
 
@@ -106,7 +106,7 @@ fn uploaded(spec: &VersionSpec, problems: &mut Vec<Problem>) {
 fn registered(spec: &VersionSpec, problems: &mut Vec<Problem>) {
     let own = own(spec);
     let set = [
-        ("container", spec.container != Container::default()),
+        ("container", !spec.container.is_empty()),
         ("env", !spec.env.is_empty()),
         ("engine", !spec.engine.is_empty()),
         ("health", spec.health != HealthCheck::default()),

@@ -116,7 +116,10 @@ fn report(update: &Update, course: &Course) -> UpdateReport {
             let reason = format!("deployed model {id} is being deployed by somebody else");
             told(UpdateState::Busy, serving, Some(reason))
         }
-        _ if update.asked_at.is_none() => told(UpdateState::Settled, serving, None),
+        // Before the way back was asked for nothing is back, whoever has the traffic still.
+        _ if update.asked_at.is_none() => {
+            told(UpdateState::Settled, serving.filter(|_| !update.rolling_back), None)
+        }
         _ => match (&course.operation, failed) {
             (_, Some(error)) => {
                 let state = match (update.rolling_back || update.from.is_none(), lacks) {
@@ -171,10 +174,13 @@ impl VertexAiCloud {
         if let Some(share) = update.share.filter(|_| !update.rolling_back) {
             // A canary has the replicas that its share needs.
             let desired = version.spec.replicas();
-            let size = update.policy.canary.as_ref().and_then(|canary| canary.size);
-            let size = size.map_or(0, |size| size.rounded_up(desired).min(desired));
+            let canary = update.policy.effective_canary();
+            let stage = canary.as_ref().and_then(|canary| {
+                let stage = (0..canary.stages()).find(|stage| canary.share(*stage) == Some(share))?;
+                Some(canary.replicas(stage, desired))
+            });
             let by_share = (desired * u32::from(share.as_u8())).div_ceil(100);
-            let count = size.max(by_share).max(1);
+            let count = stage.unwrap_or(0).max(by_share).clamp(1, desired.max(1));
             wanted.resources.min_replica_count = count;
             wanted.resources.max_replica_count = count;
             wanted.resources.required_replica_count = 0;

@@ -1,7 +1,7 @@
 //! The steps of an update in words, as the plan shows them. What is there at apply may lead to fewer.
 
 use super::convert::own;
-use crate::spec::{DeploymentPolicy, PinnedVersion, Strategy, VersionSpec};
+use crate::spec::{DeploymentPolicy, PinnedVersion, VersionSpec};
 
 pub(super) fn outline(
     from: Option<&PinnedVersion>,
@@ -86,7 +86,7 @@ fn kind(old: &VersionSpec, to: &PinnedVersion, from: &PinnedVersion, policy: &De
 
 /// The policy wants a second fleet, and then the traffic.
 pub(super) fn is_beside(policy: &DeploymentPolicy) -> bool {
-    policy.canary.is_some() || matches!(policy.strategy, Strategy::Canary | Strategy::BlueGreen)
+    policy.effective_canary().is_some()
 }
 
 fn canary(to: &PinnedVersion, policy: &DeploymentPolicy) -> Vec<String> {

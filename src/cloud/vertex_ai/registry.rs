@@ -97,6 +97,11 @@ impl VertexAiCloud {
         let path = format!("{}/models:upload", self.client.place.parent());
         let uploaded = match self.client.post::<Operation>(&operation, &path, &body).await {
             Ok(started) => self.client.finish(&operation, started, UPLOAD_LONGEST).await.map(drop),
+            // Perhaps only the answer was lost.
+            Err(error) if error.kind == CloudErrorKind::Unreachable => {
+                self.await_uploads(&operation, endpoint).await;
+                Err(error)
+            }
             Err(error) => Err(error),
         };
         // Whether it worked is seen in the registry.
@@ -106,6 +111,16 @@ impl VertexAiCloud {
                 failure(operation, CloudErrorKind::Internal)
                     .with_message("it is not in the registry afterwards")
             })),
+        }
+    }
+
+    /// Waits for uploads of this endpoint's models that are under way.
+    async fn await_uploads(&self, operation: &str, endpoint: &EndpointName) {
+        let parent = format!("models/{}", model_id(endpoint));
+        let open = self.client.operations(&parent).await.unwrap_or_default();
+        for upload in open.into_iter().filter(|upload| !upload.done) {
+            // Whether it worked is seen in the registry.
+            let _ended = self.client.finish(operation, upload, UPLOAD_LONGEST).await;
         }
     }
 

@@ -60,7 +60,7 @@ fn an_imported_endpoint_plans_nothing() {
     let full = "projects/415104041262/locations/us-central1/models/chat@2";
     world.write(&Config::model(2).with(|config| {
         config.source = full.to_owned();
-        config.policy = "max_surge = 1".to_owned();
+        config.policy = String::new();
     }));
     world.workspace.terraform(&["import", "sluice_endpoint_version.chat", "vertex_ai/chat/v0"]).succeeded();
     world.workspace.terraform(&["import", "sluice_endpoint.chat", "vertex_ai/chat"]).succeeded();

@@ -36,7 +36,9 @@ fn a_machine_with_an_account_of_its_own_needs_no_settings() {
     let host = metadata.url().trim_start_matches("http://").to_owned();
     let world = World::with_environment(&[("GCE_METADATA_HOST", &host)]);
     // The machine's tokens are good wherever they came from.
-    world.emulator.world().tokens.accept("ya29.handed-out-1");
+    for number in 1..30 {
+        world.emulator.world().tokens.accept(&format!("ya29.handed-out-{number}"));
+    }
     world.apply(&Config::model(1));
     world.serves(0, "chat@1", 4);
     assert!(!metadata.world().calls("metadata.token").is_empty());

@@ -6,6 +6,7 @@ mod credentials;
 mod drift;
 mod failure;
 mod faults;
+mod gates;
 mod interrupt;
 mod models;
 mod refusals;
@@ -100,6 +101,7 @@ impl World {
         let url = self.emulator.url();
         let ledger = self.workspace.ledger();
         let most = config.replicas_max.map_or(String::new(), |most| format!(", max_replicas = {most}"));
+        let block = if endpoint.is_empty() { String::new() } else { format!("vertex_ai = {{ {endpoint} }}") };
         let number = config
             .pinned
             .map_or("sluice_endpoint_version.chat.number".to_owned(), |number| number.to_string());
@@ -132,9 +134,7 @@ resource "sluice_endpoint" "chat" {{
   name      = sluice_endpoint_version.chat.endpoint
   version   = {number}
   {top}
-  vertex_ai = {{
-    {endpoint}
-  }}
+  {block}
   policy = {{
     {policy}
   }}

@@ -29,7 +29,9 @@ fn settings_that_the_registered_model_has_are_refused() {
 #[test]
 fn alarms_of_another_cloud_are_refused() {
     refused(
-        |config| config.policy.push_str("\n    gates = [{ cloudwatch_alarm = \"errors\" }]"),
+        |config| {
+            config.policy.push_str("\n    gates = [{ cloudwatch_alarm = \"errors\" }]\n    batch = { size = \"100%\", bake = \"1s\" }")
+        },
         &["cloudwatch_alarm", "cloud_monitoring"],
     );
 }

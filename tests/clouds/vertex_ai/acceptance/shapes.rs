@@ -84,7 +84,9 @@ fn an_endpoint_with_an_address_of_its_own_rolls_between_routes() {
 fn blue_and_green_are_two_fleets() {
     let world = World::new();
     let both = |version| {
-        Config::model(version).with(|config| config.policy = "strategy = \"blue_green\"".to_owned())
+        Config::model(version).with(|config| {
+            config.policy = "strategy = \"blue_green\"\n    canary = { bake = \"300ms\" }".to_owned()
+        })
     };
     world.apply(&both(1));
     world.apply(&both(2));
