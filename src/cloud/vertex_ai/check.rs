@@ -9,7 +9,7 @@ use crate::spec::{
 };
 
 /// Gates that can be asked here.
-const GATES: [&str; 3] = ["http", "prometheus", "cloud_monitoring"];
+const GATES: [&str; 4] = ["http", "prometheus", "cloud_monitoring", "cloud_monitoring_alert"];
 /// Longest time for which the service waits for a deployment.
 const DEPLOYMENT_TIMEOUT_MAX: TimeSpan = TimeSpan::from_seconds(7200);
 /// Digits of an endpoint's id that a caller may choose.
@@ -125,6 +125,14 @@ fn registered(spec: &VersionSpec, problems: &mut Vec<Problem>) {
 pub(super) fn policy(policy: &DeploymentPolicy, spec: &VersionSpec) -> Vec<Problem> {
     let usual = DeploymentPolicy::default();
     let mut problems = check_gates(CloudName::VertexAi, &GATES, policy);
+    for (index, gate) in policy.gates.iter().enumerate() {
+        let name = gate.cloud_monitoring_alert.as_deref();
+        if name.is_some_and(|name| !is_alert_policy(name)) {
+            let detail = "Name it in full: projects/PROJECT/alertPolicies/ID.";
+            let problem = Problem::at("cloud_monitoring_alert", "No name of an alert policy", detail);
+            problems.push(problem.within("gates", index));
+        }
+    }
     let pace = "It paces a rolling deployment by itself, between max_surge and max_unavailable.";
     if let Some(batch) = &policy.batch {
         let replicas = spec.replicas();
@@ -211,6 +219,11 @@ fn name(name: &EndpointName) -> Vec<Problem> {
     let detail =
         format!("`{name}` is no id that Vertex AI takes: begin it with a letter, or use up to nine digits.");
     vec![Problem::at("name", "Unusable name", detail)]
+}
+
+fn is_alert_policy(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    matches!(parts.as_slice(), ["projects", project, "alertPolicies", id] if !project.is_empty() && !id.is_empty())
 }
 
 fn absent(path: &str, what: &str) -> Problem {

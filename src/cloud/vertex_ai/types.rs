@@ -291,6 +291,27 @@ pub(super) struct HttpGet {
     pub port: u32,
 }
 
+/// Incidents of Cloud Monitoring.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Alerts {
+    pub alerts: Vec<Alert>,
+    pub next_page_token: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Alert {
+    pub state: String,
+    pub policy: AlertPolicy,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AlertPolicy {
+    pub name: String,
+}
+
 /// The body of a refusal.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

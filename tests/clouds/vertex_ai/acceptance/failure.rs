@@ -65,7 +65,7 @@ fn a_rollout_that_stalls_is_turned_back_by_another_on_top_of_it() {
         let apply = world.workspace.start_terraform(&["apply", "-auto-approve"]);
         eventually("the rollout is turned back", || world.calls("endpoints.deployModel") == 3);
         world.emulator.world().script.auto = 5;
-        apply.wait().failed_with(&["rolled back", "no progress for 2s"]);
+        apply.wait().failed_with(&["rolled back", "No progress for 2s"]);
         let bodies = world.bodies("endpoints.deployModel");
         let flying = bodies[1]["deployedModel"]["id"].clone();
         assert_eq!(

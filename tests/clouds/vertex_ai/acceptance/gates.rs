@@ -43,3 +43,26 @@ fn no_data_is_no_pass() {
     world.fails(&gated(2, "progress_deadline = \"3s\""), &["rolled back", "no data"]);
     assert_eq!(world.deployed(), [("chat@1".to_owned(), 100, 4)]);
 }
+
+#[test]
+fn an_open_incident_turns_the_rollout_back() {
+    let world = World::new();
+    let alert = "projects/demo-project/alertPolicies/17";
+    let alerted = |version| {
+        Config::model(version).with(|config| {
+            config.policy = format!(
+                "max_surge = 1\n    min_ready = \"0s\"\n    batch = {{ size = \"100%\", bake = \"1s\" }}\n    gates = [{{ \
+                 interval = \"200ms\", cloud_monitoring_alert = \"{alert}\" }}]"
+            );
+        })
+    };
+    world.write(&alerted(1));
+    world.workspace.terraform(&["plan"]).failed_with(&["No such alert policy", alert]);
+    world.emulator.world().monitoring.policies.push(alert.to_owned());
+    world.apply(&alerted(1));
+    world.apply(&alerted(2));
+    world.serves(1, "chat@2", 4);
+    world.emulator.world().monitoring.firing.push(alert.to_owned());
+    world.fails(&alerted(3), &["rolled back", "has 1 open incidents"]);
+    assert_eq!(world.deployed(), [("chat@2".to_owned(), 100, 4)]);
+}

@@ -58,4 +58,8 @@ fn a_bake_after_the_whole_rollout_is_kept() {
     world.serves(1, "chat@2", 4);
     let history = world.workspace.sluice(&["history", "chat", "--cloud", "vertex_ai"]).succeeded();
     assert!(history.stdout.contains("v1"), "{}", history.stdout);
+    // The journal proves itself offline, without a call to the service.
+    let calls = world.emulator.world().requests.len();
+    world.workspace.sluice(&["verify", "chat", "--cloud", "vertex_ai"]).succeeded();
+    assert_eq!(world.emulator.world().requests.len(), calls);
 }
