@@ -8,6 +8,7 @@ use super::Percent;
 /// Settings of a version that only Google Vertex AI knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that the service has")]
 pub struct VertexAiVersion {
     /// Machine type of each replica, such as `g2-standard-12`. Needed.
     #[serde(skip_serializing_if = "Option::is_none")]

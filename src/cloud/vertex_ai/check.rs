@@ -244,8 +244,8 @@ mod tests {
             "scaling": { "min_replicas": 4 },
             "vertex_ai": { "machine_type": "g2-standard-12" },
         });
-        for (key, value) in json.as_object().unwrap() {
-            base[key] = value.clone();
+        if let serde_json::Value::Object(more) = json {
+            base.as_object_mut().unwrap().extend(more);
         }
         serde_json::from_value(base).unwrap()
     }

@@ -56,7 +56,7 @@ impl Client {
             match self.get(operation, &path, &all).await {
                 // No published schema has the parameter: a service that does not know it is lived with.
                 Err(error) if is_unknown_parameter(&error) => {
-                    self.hides_deployments.store(true, Ordering::Relaxed)
+                    self.hides_deployments.store(true, Ordering::Relaxed);
                 }
                 answer => return unless_missing(answer),
             }
@@ -348,11 +348,10 @@ fn kind_of(status: StatusCode, name: &str, words: &str) -> (CloudErrorKind, Retr
             (CloudErrorKind::Unreachable, Retry::Backoff)
         }
         ("ABORTED", _) => (CloudErrorKind::Conflict, Retry::Backoff),
-        // A state that does not fit may be another one soon; the caller looks.
-        ("FAILED_PRECONDITION", _) => (CloudErrorKind::Conflict, Retry::Never),
         (_, 401 | 403) => (CloudErrorKind::Denied, Retry::Never),
         (_, 404) => (CloudErrorKind::NotFound, Retry::Never),
-        (_, 409) => (CloudErrorKind::Conflict, Retry::Never),
+        // A state that does not fit may be another one soon; the caller looks.
+        ("FAILED_PRECONDITION", _) | (_, 409) => (CloudErrorKind::Conflict, Retry::Never),
         _ => (CloudErrorKind::Invalid, Retry::Never),
     }
 }

@@ -109,7 +109,7 @@ pub(super) fn own(spec: &VersionSpec) -> VertexAiVersion {
 fn resources(spec: &VersionSpec, own: &VertexAiVersion) -> Resources {
     let accelerator = spec.accelerator.as_ref();
     let reservation = own.reservation.as_ref().map(|name| Reservation {
-        reservation_affinity_type: "SPECIFIC_RESERVATION".to_owned(),
+        kind: "SPECIFIC_RESERVATION".to_owned(),
         key: RESERVATION_KEY.to_owned(),
         values: vec![name.clone()],
     });
@@ -119,7 +119,7 @@ fn resources(spec: &VersionSpec, own: &VertexAiVersion) -> Resources {
     };
     Resources {
         machine_spec: Some(Machine {
-            machine_type: own.machine_type.clone().unwrap_or_default(),
+            kind: own.machine_type.clone().unwrap_or_default(),
             accelerator_type: accelerator.map(|accelerator| accelerator.kind.clone()).unwrap_or_default(),
             accelerator_count: accelerator.map_or(0, |accelerator| accelerator.count),
             gpu_partition_size: own.gpu_partition_size.clone().unwrap_or_default(),
@@ -164,7 +164,7 @@ pub(super) fn endpoint(spec: &EndpointSpec) -> Endpoint {
         description: text(&own.description),
         labels: spec.labels.clone(),
         network: text(&own.network),
-        private_service_connect_config: (!projects.is_empty()).then(|| PrivateServiceConnect {
+        private_service_connect_config: (!projects.is_empty()).then_some(PrivateServiceConnect {
             enable_private_service_connect: true,
             project_allowlist: projects,
         }),

@@ -25,15 +25,16 @@ fn model(id: &str, name: &str, version: &str, ready: u32, more: Value) -> Value 
             { "machineSpec": machine("g2-standard-12"), "minReplicaCount": 4, "maxReplicaCount": 4 },
         "status": { "availableReplicaCount": ready },
     });
-    for (key, value) in more.as_object().unwrap() {
-        model[key] = value.clone();
+    if let Value::Object(more) = more {
+        model.as_object_mut().unwrap().extend(more);
     }
     model
 }
 
 fn state(models: &[Value], split: Value) -> State {
-    let endpoint: Endpoint =
-        serde_json::from_value(json!({ "deployedModels": models, "trafficSplit": split })).unwrap();
+    let mut endpoint = json!({ "deployedModels": models });
+    endpoint.as_object_mut().unwrap().insert("trafficSplit".to_owned(), split);
+    let endpoint: Endpoint = serde_json::from_value(endpoint).unwrap();
     State::read(&EndpointName::new("chat").unwrap(), endpoint, &Memory::default())
 }
 

@@ -126,7 +126,7 @@ impl Cloud for VertexAiCloud {
         let Some(found) = self.client.endpoint(&operation, endpoint.as_str()).await? else { return Ok(None) };
         let memory = Memory::read(&self.notes, endpoint).await?;
         let url = self.address(endpoint, &found);
-        Ok(Some(self.observed(endpoint, url, &State::read(endpoint, found, &memory))))
+        Ok(Some(endpoints::observed(endpoint, url, &State::read(endpoint, found, &memory))))
     }
 
     async fn adopt(

@@ -53,7 +53,7 @@ impl State {
                 None if share > 0 => least,
                 None => 0,
             };
-            Known { version, is_flying, share, ready, deployed }
+            Known { deployed, version, is_flying, share, ready }
         };
         let mut models: Vec<Known> = endpoint.deployed_models.into_iter().map(known).collect();
         // Of several that serve the same version, the newest first.

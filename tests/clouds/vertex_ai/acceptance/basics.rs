@@ -34,10 +34,10 @@ fn destroy_leaves_nothing() {
 #[test]
 fn settings_of_the_endpoint_change_without_a_rollout() {
     let world = World::new();
-    world.apply(&Config::model(1).with(|config| config.top = "labels = { team = \"a\" }".to_owned()));
+    world.apply(&Config::model(1).with(|config| config.top = "labels = { team = \"a\" }".into()));
     let changed = Config::model(1).with(|config| {
-        config.top = "labels = { team = \"b\" }".to_owned();
-        config.endpoint = "description = \"for tests\"".to_owned();
+        config.top = "labels = { team = \"b\" }".into();
+        config.endpoint = "description = \"for tests\"".into();
     });
     world.apply(&changed);
     assert_eq!(world.calls("endpoints.deployModel"), 1);
@@ -45,7 +45,7 @@ fn settings_of_the_endpoint_change_without_a_rollout() {
     assert_eq!(patched["labels"], json!({ "team": "b" }));
     assert!(patched["etag"].is_string(), "somebody else's change is not overwritten unseen");
     world.workspace.plans_nothing();
-    let fixed = changed.with(|config| config.endpoint = "dedicated = true".to_owned());
+    let fixed = changed.with(|config| config.endpoint = "dedicated = true".into());
     world.fails(&fixed, &["The endpoint was not changed", "cannot be changed"]);
 }
 
@@ -59,7 +59,7 @@ fn an_imported_endpoint_plans_nothing() {
     }
     let full = "projects/415104041262/locations/us-central1/models/chat@2";
     world.write(&Config::model(2).with(|config| {
-        config.source = full.to_owned();
+        config.source = full.into();
         config.policy = String::new();
     }));
     world.workspace.terraform(&["import", "sluice_endpoint_version.chat", "vertex_ai/chat/v0"]).succeeded();

@@ -9,7 +9,7 @@ fn canary(version: u32) -> Config {
     Config::model(version).with(|config| {
         config.policy = r#"strategy = "canary"
     canary   = { weight = "25%", steps = ["50%"], bake = "300ms" }"#
-            .to_owned();
+            .into();
     })
 }
 

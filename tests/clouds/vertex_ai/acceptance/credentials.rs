@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Config, TOKEN, World};
+use crate::patience::eventually;
 
 #[test]
 fn a_user_from_a_credentials_file_is_charged_to_a_project() {
@@ -52,6 +53,26 @@ fn a_token_that_is_refused_is_told_and_never_shown() {
 }
 
 #[test]
+fn credentials_that_expire_in_the_middle_stop_the_apply_and_not_the_rollout() {
+    let world = World::new();
+    world.apply(&Config::model(1));
+    world.emulator.world().script.auto = 0;
+    world.write(&Config::model(2));
+    let apply = world.workspace.start_terraform(&["apply", "-auto-approve"]);
+    eventually("the rollout has been asked for", || world.calls("endpoints.deployModel") == 2);
+    world.emulator.world().tokens.expire_all();
+    apply.wait().failed_with(&["Request had invalid authentication credentials"]);
+    {
+        let mut emulator = world.emulator.world();
+        emulator.tokens.accept(TOKEN);
+        emulator.script.auto = 5;
+    }
+    world.workspace.apply();
+    world.serves(1, "chat@2", 4);
+    assert_eq!(world.calls("endpoints.deployModel"), 2, "nothing was asked for twice");
+}
+
+#[test]
 fn a_key_that_is_no_key_is_told_without_its_content() {
     let world = World::with_environment(&[("GOOGLE_CREDENTIALS", "{ \"private_key\": hidden }")]);
     let output = world.fails(&Config::model(1), &["GOOGLE_CREDENTIALS", "holds no JSON"]);
@@ -77,7 +98,11 @@ impl World {
                     continue;
                 }
                 let text = std::fs::read(entry.path()).unwrap();
-                assert!(!String::from_utf8_lossy(&text).contains(secret), "{:?} holds it", entry.path());
+                assert!(
+                    !String::from_utf8_lossy(&text).contains(secret),
+                    "{} holds it",
+                    entry.path().display()
+                );
                 files += 1;
             }
         }

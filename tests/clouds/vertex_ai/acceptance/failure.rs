@@ -24,8 +24,7 @@ fn replicas_that_never_become_healthy_are_reverted_and_told() {
         world.emulator.world().script.health.insert("chat@2".to_owned(), Health::Never);
         world.apply(&Config::model(1));
         world.fails(
-            &Config::model(2)
-                .with(|config| config.policy = "max_surge = 0\n    max_unavailable = 1".to_owned()),
+            &Config::model(2).with(|config| config.policy = "max_surge = 0\n    max_unavailable = 1".into()),
             &["was not updated to v1: rolled back", "Model server never became ready", "v0"],
         );
         v0_serves_and_v1_is_planned_again(&world);
@@ -54,7 +53,7 @@ fn a_rollout_that_stalls_is_turned_back_by_another_on_top_of_it() {
         let impatient = |version| {
             Config::model(version).with(|config| {
                 config.policy =
-                    "max_surge = 1\n    min_ready = \"0s\"\n    progress_deadline = \"2s\"".to_owned();
+                    "max_surge = 1\n    min_ready = \"0s\"\n    progress_deadline = \"2s\"".into();
             })
         };
         world.apply(&impatient(1));

@@ -75,3 +75,8 @@ fn lost_answers_at_the_end_leave_nothing_behind() {
     }
     assert_eq!(world.emulator.world().endpoint_ids(), [""; 0]);
 }
+
+#[test]
+fn an_operation_that_vanished_is_not_missed() {
+    rolls_in_spite_of(vec![Fault::next("operations.get", Fault::refusal(Code::NotFound)).times(2)]);
+}

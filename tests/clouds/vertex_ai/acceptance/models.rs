@@ -10,8 +10,8 @@ fn uploaded(folder: &str) -> Config {
   env       = { LOG_LEVEL = "info" }
   engine    = { max_batch_size = "128" }
   health    = { path = "/up", start_timeout = "20m", interval = "5s" }"#
-            .to_owned();
-        config.own = "port = 9000".to_owned();
+            .into();
+        config.own = "port = 9000".into();
     })
 }
 
@@ -40,7 +40,7 @@ fn a_model_is_uploaded_once_and_rolled() {
 #[test]
 fn an_alias_is_pinned_to_the_version_that_it_means_now() {
     let world = World::new();
-    world.apply(&Config::model(1).with(|config| config.source = "models/chat".to_owned()));
+    world.apply(&Config::model(1).with(|config| config.source = "models/chat".into()));
     world.serves(0, "chat@1", 4);
     world.emulator.world().register(REGION, "chat", &container("/predict"));
     world.workspace.plans_nothing();
@@ -59,6 +59,6 @@ fn a_model_with_explanations_must_do_without() {
     world.emulator.world().explain("chat", "2");
     world.write(&Config::model(2));
     world.workspace.terraform(&["plan"]).failed_with(&["disable_explanations"]);
-    world.apply(&Config::model(2).with(|config| config.own = "disable_explanations = true".to_owned()));
+    world.apply(&Config::model(2).with(|config| config.own = "disable_explanations = true".into()));
     world.serves(0, "chat@2", 4);
 }

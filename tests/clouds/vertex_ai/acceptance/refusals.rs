@@ -20,17 +20,14 @@ fn batches_and_pauses_are_refused() {
 
 #[test]
 fn settings_that_the_registered_model_has_are_refused() {
-    refused(
-        |config| config.version = "env = { A = \"1\" }".to_owned(),
-        &["env", "Part of the registered model"],
-    );
+    refused(|config| config.version = "env = { A = \"1\" }".into(), &["env", "Part of the registered model"]);
 }
 
 #[test]
 fn alarms_of_another_cloud_are_refused() {
     refused(
         |config| {
-            config.policy.push_str("\n    gates = [{ cloudwatch_alarm = \"errors\" }]\n    batch = { size = \"100%\", bake = \"1s\" }")
+            config.policy.push_str("\n    gates = [{ cloudwatch_alarm = \"errors\" }]\n    batch = { size = \"100%\", bake = \"1s\" }");
         },
         &["cloudwatch_alarm", "cloud_monitoring"],
     );

@@ -1,7 +1,7 @@
 //! Rolling updates.
 
 use super::{Config, World};
-use crate::vertex_ai::emulator::Quirk;
+use crate::vertex_ai::emulator::{Health, Quirk};
 
 #[test]
 fn a_rolling_update_with_surge_keeps_every_replica_ready() {
@@ -29,8 +29,7 @@ fn a_rolling_update_with_surge_keeps_every_replica_ready() {
 fn a_rolling_update_without_surge_stays_inside_its_machines() {
     let world = World::new();
     let within = |version| {
-        Config::model(version)
-            .with(|config| config.policy = "max_surge = 0\n    max_unavailable = 1".to_owned())
+        Config::model(version).with(|config| config.policy = "max_surge = 0\n    max_unavailable = 1".into())
     };
     world.apply(&within(1));
     world.apply(&within(2));
@@ -66,7 +65,7 @@ fn accounts_and_logs_are_overridden_in_the_same_rolling_deployment() {
     world.apply(&Config::model(1));
     let account =
         "service_account = \"serve@demo-project.iam.gserviceaccount.com\"\n    access_logging = true";
-    world.apply(&Config::model(2).with(|config| config.own = account.to_owned()));
+    world.apply(&Config::model(2).with(|config| config.own = account.into()));
     world.serves(1, "chat@2", 4);
     let rolled = &world.bodies("endpoints.deployModel")[1]["deployedModel"];
     assert_eq!(rolled["serviceAccount"], "serve@demo-project.iam.gserviceaccount.com");
@@ -103,4 +102,17 @@ fn a_split_that_moves_late_is_waited_for_or_helped() {
     world.apply(&Config::model(1));
     world.apply(&Config::model(2));
     world.serves(1, "chat@2", 4);
+}
+
+#[test]
+fn replicas_that_take_their_time_are_waited_for() {
+    let world = World::new();
+    world.apply(&Config::model(1));
+    world.emulator.world().script.health.insert("chat@2".to_owned(), Health::After(240));
+    world.apply(&Config::model(2));
+    world.serves(1, "chat@2", 4);
+    let emulator = world.emulator.world();
+    let looks = emulator.calls("endpoints.get");
+    assert!(looks.iter().all(|look| look.path.starts_with("/v1beta1/")), "v1 shows no rolling deployment");
+    assert!(looks.iter().all(|look| look.query.contains_key("allDeploymentStates")));
 }

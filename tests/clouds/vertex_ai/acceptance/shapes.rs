@@ -18,7 +18,7 @@ fn a_change_of_scaling_only_starts_no_replica() {
     assert_eq!(mutated["deployedModel"]["dedicatedResources"]["maxReplicaCount"], 8);
     world.workspace.plans_nothing();
     // The version is known again after a model was rolled over it.
-    world.apply(&wider.with(|config| config.source = "models/chat@2".to_owned()));
+    world.apply(&wider.with(|config| config.source = "models/chat@2".into()));
     world.serves(2, "chat@2", 4);
 }
 
@@ -36,7 +36,7 @@ fn a_change_of_model_and_scaling_rolls_first_and_scales_then() {
 fn other_machines_are_deployed_beside_and_get_the_traffic_then() {
     let world = World::new();
     world.apply(&Config::model(1));
-    world.apply(&Config::model(1).with(|config| config.machine = "g2-standard-24".to_owned()));
+    world.apply(&Config::model(1).with(|config| config.machine = "g2-standard-24".into()));
     world.serves(1, "chat@1", 4);
     let beside = &world.bodies("endpoints.deployModel")[1];
     let old = world.bodies("endpoints.deployModel")[0]["deployedModel"]["id"].as_str().unwrap().to_owned();
@@ -49,7 +49,7 @@ fn other_machines_are_deployed_beside_and_get_the_traffic_then() {
 #[test]
 fn a_flag_that_is_taken_back_needs_machines_of_its_own() {
     let world = World::new();
-    world.apply(&Config::model(1).with(|config| config.own = "access_logging = true".to_owned()));
+    world.apply(&Config::model(1).with(|config| config.own = "access_logging = true".into()));
     world.apply(&Config::model(2));
     world.serves(1, "chat@2", 4);
     let beside = &world.bodies("endpoints.deployModel")[1]["deployedModel"];
@@ -70,7 +70,7 @@ fn other_routes_on_a_shared_address_are_deployed_beside() {
 fn an_endpoint_with_an_address_of_its_own_rolls_between_routes() {
     let world = World::new();
     let dedicated =
-        |version| Config::model(version).with(|config| config.endpoint = "dedicated = true".to_owned());
+        |version| Config::model(version).with(|config| config.endpoint = "dedicated = true".into());
     world.apply(&dedicated(1));
     world.emulator.world().register(REGION, "chat", &container("/v2/predict"));
     world.apply(&dedicated(5));
@@ -85,7 +85,7 @@ fn blue_and_green_are_two_fleets() {
     let world = World::new();
     let both = |version| {
         Config::model(version).with(|config| {
-            config.policy = "strategy = \"blue_green\"\n    canary = { bake = \"300ms\" }".to_owned()
+            config.policy = "strategy = \"blue_green\"\n    canary = { bake = \"300ms\" }".into();
         })
     };
     world.apply(&both(1));

@@ -188,14 +188,6 @@ impl World {
         self.advance(60);
     }
 
-    /// Somebody else changes the split of an endpoint.
-    pub fn set_split(&mut self, id: &str, split: &[(&str, i64)]) {
-        let now = self.now;
-        let endpoint = self.endpoints.values_mut().find(|endpoint| endpoint.id == id).unwrap();
-        endpoint.split = split.iter().map(|(id, percent)| ((*id).to_owned(), *percent)).collect();
-        endpoint.touch(now);
-    }
-
     pub(super) fn create_endpoint(
         &mut self,
         call: &Call,
