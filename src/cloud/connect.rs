@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::eas::EasSettings;
-use super::friendli::FriendliSettings;
+use super::friendli::{FriendliCloud, FriendliSettings};
 use super::local::{LocalCloud, LocalSettings};
 use super::sagemaker::SagemakerSettings;
 use super::vertex_ai::{VertexAiCloud, VertexAiSettings};
@@ -37,8 +37,8 @@ pub async fn connect(
     match cloud {
         CloudName::Local => Ok(Arc::new(LocalCloud::connect(settings.local.clone())?)),
         CloudName::VertexAi => Ok(Arc::new(VertexAiCloud::connect(settings.vertex_ai.clone(), notes)?)),
-        CloudName::Sagemaker | CloudName::Eas | CloudName::Friendli => {
-            let _ = notes;
+        CloudName::Friendli => Ok(Arc::new(FriendliCloud::connect(settings.friendli.clone(), notes)?)),
+        CloudName::Sagemaker | CloudName::Eas => {
             Err(CloudError::new(cloud, "connect", CloudErrorKind::Invalid)
                 .with_message("it is not built in yet"))
         }

@@ -23,7 +23,7 @@ mod warmup;
 pub use canary::{Canary, Promote};
 pub use eas::{EasEndpoint, EasVersion};
 pub use endpoint::{EndpointSpec, LocalEndpoint};
-pub use friendli::{FriendliEndpoint, FriendliVersion};
+pub use friendli::{FriendliAtRest, FriendliEndpoint, FriendliProbe, FriendliVersion};
 pub use gate::{Gate, GatewayGate, HttpGate, MetricGate};
 pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,

@@ -89,7 +89,7 @@ pub struct Container {
 }
 
 impl Container {
-    /// Nothing is said: the model brings its own.
+    /// Nothing is said: the cloud has programs of its own.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
