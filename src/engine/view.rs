@@ -10,7 +10,7 @@ use super::{Engine, EngineError};
 use crate::cloud::ObservedEndpoint;
 use crate::fleet::Fleet;
 use crate::rollout::{Phase, Record};
-use crate::spec::{EndpointName, EndpointSpec, VersionNumber};
+use crate::spec::{EndpointName, EndpointSpec, Scaling, VersionNumber};
 
 /// An endpoint as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -113,15 +113,15 @@ impl Engine {
         let expired = entry.as_ref().is_some_and(|entry| entry.lease.until <= self.clock.now());
         let record = entry.map(|entry| entry.record);
         let live = live_version(record.as_ref(), &observed.fleet);
-        let replicas = match live {
+        let scaling = match live {
             Some(live) => self
                 .ledger
                 .version(self.cloud.name(), endpoint, live)
                 .await?
-                .map(|version| version.spec.replicas()),
+                .map(|version| version.spec.scaling),
             None => None,
         };
-        Ok(Some(view(observed, record.as_ref(), live, replicas, expired)))
+        Ok(Some(view(observed, record.as_ref(), live, scaling.as_ref(), expired)))
     }
 }
 
@@ -129,7 +129,7 @@ fn view(
     observed: ObservedEndpoint,
     record: Option<&Record>,
     live: Option<VersionNumber>,
-    replicas: Option<u32>,
+    scaling: Option<&Scaling>,
     lease_expired: bool,
 ) -> EndpointView {
     let fleet = observed.fleet;
@@ -138,7 +138,7 @@ fn view(
         Some(record) if !record.phase.is_terminal() && lease_expired => Status::Interrupted,
         Some(record) if !record.phase.is_terminal() => Status::Rolling,
         _ if observed.unmanaged.is_some() => Status::Mixed,
-        _ => status_of(&fleet, live, replicas),
+        _ => status_of(&fleet, live, scaling),
     };
     let previous = record.and_then(|record| record.from).map(|side| side.version);
     EndpointView {
@@ -153,14 +153,17 @@ fn view(
     }
 }
 
-fn status_of(fleet: &Fleet, live: Option<VersionNumber>, replicas: Option<u32>) -> Status {
+fn status_of(fleet: &Fleet, live: Option<VersionNumber>, scaling: Option<&Scaling>) -> Status {
     let Some(live) = live.filter(|_| fleet.ready() > 0) else { return Status::Down };
     let ready = fleet.ready_of(live);
     let present = fleet.replicas.iter().filter(|replica| !replica.state.is_leaving()).count();
-    let wanted = replicas.map_or(ready, |replicas| replicas as usize);
+    let (least, most) = scaling.map_or((ready, ready), |scaling| {
+        let least = scaling.min_replicas;
+        (least as usize, scaling.max_replicas.unwrap_or(least) as usize)
+    });
     if fleet.ready() > ready || weighs_others(fleet, live) {
         Status::Mixed
-    } else if ready == wanted && present == wanted {
+    } else if ready >= least && present <= most {
         Status::Serving
     } else {
         Status::Degraded
