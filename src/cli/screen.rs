@@ -55,7 +55,7 @@ impl Screen {
         }
         for line in &lines {
             let cut: String = line.chars().take(columns).collect();
-            let _ = write!(text, "\x1b[2K{cut}\n");
+            let _ = writeln!(text, "\x1b[2K{cut}");
         }
         text.push_str("\x1b[J");
         self.drawn = lines.len();

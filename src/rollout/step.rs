@@ -201,6 +201,7 @@ fn advance(
         canary::advance(record, &canary, census, limits, (is_set, now), reasons);
     }
     if canary::open(record).is_none() {
+        record.canary.baking_since = None;
         pace::advance_batch(record, census, limits, now, reasons);
     }
     let is_set = traffic(record) == Traffic::Set;

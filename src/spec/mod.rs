@@ -21,7 +21,7 @@ mod vertex_ai;
 mod warmup;
 
 pub use canary::{Canary, Promote};
-pub use eas::{EasEndpoint, EasVersion};
+pub use eas::{EasAutoscaling, EasEndpoint, EasNetwork, EasVersion};
 pub use endpoint::{EndpointSpec, LocalEndpoint};
 pub use friendli::{FriendliAtRest, FriendliEndpoint, FriendliProbe, FriendliVersion};
 pub use gate::{Gate, GatewayGate, HttpGate, MetricGate};
@@ -35,7 +35,9 @@ pub use policy::{
 };
 pub use problem::{PathStep, Problem};
 pub use quantity::{Bound, CountOrPercent, InvalidQuantity, Percent, TimeSpan};
-pub use sagemaker::{SagemakerEndpoint, SagemakerVersion};
+pub use sagemaker::{
+    SagemakerAutoscaling, SagemakerEndpoint, SagemakerMetric, SagemakerRouting, SagemakerVersion,
+};
 pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
 pub use vertex_ai::{VertexAiAutoscaling, VertexAiEndpoint, VertexAiRequestLogging, VertexAiVersion};
 pub use warmup::Warmup;

@@ -15,7 +15,11 @@ use sluice::terraform::wire;
 
 use crate::client::Plugin;
 
-crate::tests!(an_ephemeral_resource_is_opened_renewed_and_closed, an_ephemeral_resource_that_fails_says_why);
+crate::tests!(
+    an_ephemeral_resource_is_opened_renewed_and_closed,
+    an_ephemeral_resource_that_fails_says_why,
+    ephemeral_resources_are_listed,
+);
 
 /// Something lent for a while.
 #[derive(Deserialize, JsonSchema)]
@@ -95,8 +99,16 @@ async fn an_ephemeral_resource_is_opened_renewed_and_closed() {
     let closed: wire::DiagnosticsResponse =
         client.provider("CloseEphemeralResource", &on(renewed.private)).await;
     assert_eq!(closed.diagnostics[0].summary, "me+");
+}
+
+async fn ephemeral_resources_are_listed() {
+    let plugin = Plugin::usual().await;
+    let client = plugin.connect().await;
     let metadata: wire::GetMetadataResponse = client.provider("GetMetadata", &wire::Empty {}).await;
     assert_eq!(metadata.ephemeral_resources[0].name, "probe_lease");
+    let schemas: wire::GetProviderSchemaResponse =
+        client.provider("GetProviderSchema", &wire::Empty {}).await;
+    assert!(schemas.ephemeral_resource_schemas.contains_key("probe_lease"));
 }
 
 async fn an_ephemeral_resource_that_fails_says_why() {

@@ -113,7 +113,7 @@ async fn f23_traffic_leaves_before_capacity() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn f25_a_gate_that_fails_turns_back_although_every_replica_is_healthy() {
+async fn a_gate_that_fails_turns_back_although_every_replica_is_healthy() {
     let policy = json!({
         "batch": { "size": 1, "bake": "60s" },
         "gates": [{ "cloudwatch_alarm": "errors", "interval": "5s", "failures_max": 3 }],

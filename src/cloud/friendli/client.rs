@@ -194,7 +194,7 @@ impl Client {
             let mut asked = format!("{path}?limit={PAGE}");
             let of_page = cursor.as_deref().map(|cursor| ("cursor", cursor));
             for (name, value) in query.iter().copied().chain(of_page) {
-                asked.push_str(&format!("&{name}={}", escaped(value)));
+                asked.extend(["&", name, "=", &escaped(value)]);
             }
             let page: Page<T> = self.get(operation, &asked).await?;
             all.extend(page.data);
@@ -304,14 +304,8 @@ fn path(id: &str, below: &str) -> Result<String, CloudError> {
 
 fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    text.bytes().fold(String::new(), |mut all, byte| {
-        if plain(byte) {
-            all.push(char::from(byte))
-        } else {
-            all.push_str(&format!("%{byte:02X}"))
-        }
-        all
-    })
+    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
 }
 
 #[cfg(test)]

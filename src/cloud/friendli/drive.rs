@@ -309,7 +309,7 @@ impl FriendliCloud {
     async fn send(&self, update: &Update, sight: &Sight, memory: &mut Memory) -> Result<(), CloudError> {
         let (endpoint, key) = (&update.endpoint, key(update));
         let version = update.wanted().number;
-        let mut body = self.body(update, memory)?;
+        let mut body = whole_request(update, memory)?;
         let comment = convert::comment(version, update.revision, update.rolling_back);
         set(&mut body, "newVersionComment", comment);
         let before = sight.versions.keys().next_back().copied();
@@ -333,7 +333,7 @@ impl FriendliCloud {
     /// Makes the endpoint. Its id is not told, so it is looked for by its name; one that was there before is not it.
     async fn create(&self, update: &Update, mut memory: Memory) -> Result<(), CloudError> {
         let (endpoint, version) = (&update.endpoint, update.wanted().number);
-        let mut body = self.body(update, &memory)?;
+        let mut body = whole_request(update, &memory)?;
         set(&mut body, "projectId", self.project.clone());
         set(
             &mut body,
@@ -368,20 +368,20 @@ impl FriendliCloud {
         error.retry = Retry::Backoff;
         Err(error.with_message("it was accepted and cannot be found yet"))
     }
+}
 
-    /// The request of the wanted version as it was noted when it was published.
-    fn body(&self, update: &Update, memory: &Memory) -> Result<Value, CloudError> {
-        let wanted = update.wanted();
-        let noted = memory.request(wanted.number).cloned();
-        let request = noted.or_else(|| convert::request(&update.endpoint, &wanted.spec));
-        let operation = format!("bring {} to endpoint `{}`", wanted.number, update.endpoint);
-        let request = request.ok_or_else(|| {
-            let message = "somebody else made it, and the service does not tell its model";
-            failed(operation.clone(), CloudErrorKind::Artifact).with_message(message)
-        })?;
-        serde_json::to_value(request)
-            .map_err(|error| failed(operation, CloudErrorKind::Internal).with_source(error))
-    }
+/// The request of the wanted version as it was noted when it was published.
+fn whole_request(update: &Update, memory: &Memory) -> Result<Value, CloudError> {
+    let wanted = update.wanted();
+    let noted = memory.request(wanted.number).cloned();
+    let request = noted.or_else(|| convert::request(&update.endpoint, &wanted.spec));
+    let operation = format!("bring {} to endpoint `{}`", wanted.number, update.endpoint);
+    let request = request.ok_or_else(|| {
+        let message = "somebody else made it, and the service does not tell its model";
+        failed(operation.clone(), CloudErrorKind::Artifact).with_message(message)
+    })?;
+    serde_json::to_value(request)
+        .map_err(|error| failed(operation, CloudErrorKind::Internal).with_source(error))
 }
 
 /// Nothing was asked for yet.

@@ -89,7 +89,7 @@ impl Sight {
 
     /// Whether old replicas serve while something is under way.
     fn serves_meanwhile(&self) -> bool {
-        matches!(self.status.status.as_str(), "UPDATING" | "RUNNING" | "READY" | "UNKNOWN")
+        matches!(self.status.name.as_str(), "UPDATING" | "RUNNING" | "READY" | "UNKNOWN")
     }
 
     /// Whether the endpoint sleeps because its version says so.
@@ -161,4 +161,88 @@ fn replicas(
         start_failures: 0,
         reason: reason.map(str::to_owned),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn memory() -> Memory {
+        let published = json!({
+            "request": null, "replicas": 2, "probe": { "enabled": true, "path": "/chat/completions" },
+        });
+        Memory::of(vec![
+            json!({ "note": "published", "version": 0, "published": published }),
+            json!({ "note": "published", "version": 1, "published": published }),
+            json!({ "note": "found", "id": "dep1" }),
+            json!({ "note": "minted", "key": "r1", "native": 0, "version": 0, "at": "2026-01-01T00:00:00Z" }),
+            json!({ "note": "proven", "native": 0 }),
+            json!({ "note": "minted", "key": "r2", "native": 1, "version": 1, "at": "2026-01-01T00:00:00Z" }),
+            json!({ "note": "something newer" }),
+        ])
+    }
+
+    fn sight(status: &Value, shown_batch: u32, newest: u32) -> Sight {
+        let spec =
+            |batch: u32| json!({ "name": "chat", "maxBatchSize": batch, "creatorId": batch.to_string() });
+        let versions = (0..=newest).map(|native| (native.to_string(), spec(native)));
+        let versions: serde_json::Map<String, Value> = versions.collect();
+        Sight {
+            id: "dep1".to_owned(),
+            status: serde_json::from_value(status.clone()).unwrap(),
+            spec: serde_json::from_value(spec(shown_batch)).unwrap(),
+            versions: serde_json::from_value(Value::Object(versions)).unwrap(),
+        }
+    }
+
+    #[test]
+    fn each_shape_of_an_update_is_told_apart() {
+        let failed = |text: &str| Standing::Failed(text.to_owned());
+        let silent = "its settings were taken back, and no reason was given";
+        for (status, shown_batch, standing, serving) in [
+            (json!({ "status": "UPDATING" }), 1, Standing::Moving, Some(0)),
+            (json!({ "status": "A NEW WORD" }), 1, Standing::Moving, None),
+            (json!({ "status": "RUNNING" }), 1, Standing::Serving, Some(1)),
+            (json!({ "status": "READY" }), 1, Standing::Serving, Some(1)),
+            (json!({ "status": "RUNNING", "errorCode": "OOM" }), 0, failed("RUNNING, OOM"), Some(0)),
+            (json!({ "status": "RUNNING" }), 0, failed(silent), Some(0)),
+            (json!({ "status": "FAILED" }), 0, failed("FAILED"), Some(0)),
+            (json!({ "status": "SLEEPING" }), 1, Standing::Resting, None),
+            (json!({ "status": "TERMINATED" }), 1, Standing::Resting, None),
+        ] {
+            let sight = sight(&status, shown_batch, 1);
+            assert_eq!(
+                (sight.standing(&memory()), sight.serving(&memory())),
+                (standing, serving),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_code_of_an_earlier_failure_says_nothing_about_what_has_served() {
+        let mut memory = memory();
+        memory.take(Note::Failed { native: 1, reason: "OOM".to_owned() });
+        let sight = sight(&json!({ "status": "RUNNING", "errorCode": "OOM" }), 0, 1);
+        assert_eq!((sight.standing(&memory), sight.serving(&memory)), (Standing::Serving, Some(0)));
+    }
+
+    #[test]
+    fn a_version_of_somebody_else_serves_as_nobody_of_ours() {
+        let sight = sight(&json!({ "status": "RUNNING" }), 2, 2);
+        assert_eq!(sight.serving(&memory()), Some(2));
+        assert_eq!(sight.fleet(&memory(), None, Timestamp::UNIX_EPOCH).ready(), 0);
+    }
+
+    #[test]
+    fn the_fleet_shows_the_old_version_ready_while_the_new_one_starts() {
+        let sight = sight(&json!({ "status": "UPDATING" }), 1, 1);
+        let fleet = sight.fleet(&memory(), None, Timestamp::UNIX_EPOCH);
+        assert_eq!((fleet.ready_of(VersionNumber(0)), fleet.ready_of(VersionNumber(1))), (2, 0));
+        assert_eq!(fleet.replicas.len(), 3);
+        let silent = sight.fleet(&memory(), Some("it does not answer"), Timestamp::UNIX_EPOCH);
+        assert_eq!(silent.ready(), 0);
+    }
 }

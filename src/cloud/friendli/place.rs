@@ -47,11 +47,11 @@ impl FriendliCloud {
     ) -> Result<(Option<Sight>, Memory), CloudError> {
         let mut memory = memory.clone();
         let sight = self.sight_and_notes(endpoint, &memory).await?;
-        let sight = sight.map(|(sight, notes)| {
-            notes.into_iter().for_each(|note| memory.take(note));
-            sight
-        });
-        Ok((sight, memory))
+        let Some((sight, notes)) = sight else { return Ok((None, memory)) };
+        for note in notes {
+            memory.take(note);
+        }
+        Ok((Some(sight), memory))
     }
 
     /// Like [`FriendliCloud::sight`], and notes for good what follows.

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
-    pub status: String,
+    #[serde(rename = "status")]
+    pub name: String,
     #[serde(default)]
     pub phase: Option<String>,
     #[serde(default)]
@@ -35,7 +36,7 @@ pub(super) enum Word {
 
 impl Status {
     pub(super) fn word(&self) -> Word {
-        match self.status.as_str() {
+        match self.name.as_str() {
             "RUNNING" | "READY" => Word::Running,
             "SLEEPING" => Word::Sleeping,
             "FAILED" => Word::Failed,
@@ -47,7 +48,7 @@ impl Status {
 
     /// In the service's words.
     pub(super) fn described(&self) -> String {
-        let mut words = self.status.clone();
+        let mut words = self.name.clone();
         for more in [&self.phase, &self.error_code].into_iter().flatten() {
             words.push_str(", ");
             words.push_str(more);

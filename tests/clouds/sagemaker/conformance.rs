@@ -6,7 +6,7 @@ use super::emulator::Emulator;
 use crate::python::Python;
 
 /// AWS's client library. `conformance.py` reads the service models that come with it.
-const BOTO3: [&str; 2] = ["boto3==1.44.5", "botocore==1.44.5"];
+pub const BOTO3: [&str; 2] = ["boto3==1.44.5", "botocore==1.44.5"];
 
 #[track_caller]
 fn passes(story: &str) {

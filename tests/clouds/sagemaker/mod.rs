@@ -1,4 +1,5 @@
 //! Amazon `SageMaker`.
 
+mod acceptance;
 mod conformance;
 mod emulator;

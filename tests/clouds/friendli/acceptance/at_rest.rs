@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::emulator::{Instruction, Operation};
+use super::super::emulator::{Instruction, Operation, Outcome};
 use super::{Config, Stage};
 
 #[test]
@@ -33,6 +33,23 @@ fn a_terminated_endpoint_is_restarted() {
     stage.workspace.apply();
     assert_eq!((stage.emulator.requests(Operation::Restart).len(), stage.emulator.serving()), (1, Some(0)));
     stage.workspace.plans_nothing();
+}
+
+#[test]
+fn a_restart_that_failed_is_made_again_and_a_new_version_repairs_as_well() {
+    let (stage, _) = Stage::serving();
+    let id = || stage.emulator.ids()[0].clone();
+    let fails = || Instruction::Outcome(Outcome::Fails(Some("WORKLOAD_INIT_DOWNLOAD_ERROR".into())));
+    stage.emulator.tell(Instruction::Terminate { id: id() });
+    stage.emulator.tell(fails());
+    stage.workspace.apply();
+    assert_eq!((stage.emulator.requests(Operation::Restart).len(), stage.emulator.serving()), (2, Some(0)));
+    stage.workspace.plans_nothing();
+    stage.emulator.tell(Instruction::Terminate { id: id() });
+    stage.emulator.tell(fails());
+    stage.write(&Config::new("abc", 128, "second"));
+    stage.workspace.apply();
+    assert_eq!((stage.emulator.serving(), &stage.chat()["version"]), (Some(1), &json!(1)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::emulator::{FaultKind, Instruction, Operation, Outcome};
+use super::clients::Clients;
 use super::{Config, ENDPOINT, Stage};
 
 /// Applies a version that fails like this while clients ask.
@@ -16,7 +17,9 @@ fn fails(outcome: Outcome, policy: Option<&str>, told: &[&str]) -> Stage {
         config.policy = policy.into();
     }
     stage.write(&config);
+    let clients = Clients::of(&stage.emulator);
     stage.apply().failed_with(told);
+    assert!(clients.leave() > 0, "no client was answered");
 
     let answers = stage.answers_since(before);
     assert!(answers.len() >= 3, "the old version was not asked: {answers:?}");
@@ -117,6 +120,26 @@ fn a_version_that_serves_and_does_not_answer_is_turned_back() {
     assert_eq!(stage.emulator.serving(), Some(2));
     let versions = stage.emulator.versions();
     assert_eq!(versions[2]["comment"], "sluice: back to v0, rollout r2");
+    stage.plans(0, 1);
+    stage.journal_holds();
+}
+
+#[test]
+fn a_gate_that_fails_while_the_new_version_bakes_turns_it_back() {
+    let (stage, _) = Stage::serving();
+    let mut config = Config::new("abc", 128, "second");
+    let url = format!("{}/nowhere", stage.emulator.url());
+    let gate = format!("{{ interval = \"1s\", http = {{ url = \"{url}\" }} }}");
+    let bake = "batch = { size = \"100%\", bake = \"30s\" }";
+    config.policy = format!("{}\n    {bake}\n    gates = [{gate}]", config.policy);
+    stage.write(&config);
+    stage.apply().failed_with(&[
+        "Endpoint `chat` was not updated to v1: rolled back",
+        "404",
+        "v0 still serves",
+    ]);
+    let versions = stage.emulator.versions();
+    assert_eq!((stage.emulator.serving(), &versions[2]["model"]), (Some(2), &json!("meta/llama@main")));
     stage.plans(0, 1);
     stage.journal_holds();
 }

@@ -1,6 +1,7 @@
 //! The real `terraform` against the emulator.
 
 mod at_rest;
+mod clients;
 mod drift;
 mod failures;
 mod history;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::emulator::{Instruction, Operation, Outcome};
-use super::{Config, Stage};
+use super::{Config, ENDPOINT, Stage};
 use crate::patience::eventually;
 use crate::processes;
 
@@ -43,6 +43,25 @@ fn a_failure_that_nobody_watched_is_an_error_of_the_next_apply() {
     stage.apply().failed_with(&["its settings were taken back", "v0 still serves"]);
     assert_eq!((&stage.chat()["version"], stage.emulator.serving()), (&json!(0), Some(0)));
     stage.plans(0, 1);
+}
+
+#[test]
+fn a_create_that_was_killed_is_imported_and_taken_up() {
+    let stage = Stage::new();
+    stage.emulator.tell(Instruction::PassWithEachLook(0));
+    stage.write(&Config::new("main", 64, "first"));
+    let running = stage.workspace.start_terraform(&["apply", "-auto-approve"]);
+    eventually("the endpoint is made", || !stage.emulator.ids().is_empty());
+    let plugin =
+        processes::that_name(&stage.workspace.path("")).into_iter().find(processes::Process::is_plugin);
+    processes::kill(plugin.expect("the provider runs").pid);
+    assert_ne!(running.wait().code, Some(0));
+    stage.emulator.tell(Instruction::PassWithEachLook(20));
+    stage.workspace.terraform(&["import", ENDPOINT, "friendli/chat"]).succeeded();
+    stage.workspace.apply();
+    assert_eq!((stage.emulator.ids().len(), stage.emulator.requests(Operation::Create).len()), (1, 1));
+    assert_eq!((stage.emulator.serving(), &stage.chat()["status"]), (Some(0), &json!("serving")));
+    stage.workspace.plans_nothing();
 }
 
 #[test]

@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 pub use self::knobs::{Failure, Fault, FaultKind, Order, Script};
 pub use self::signature::Credentials;
 pub use self::wire::REGION;
-pub use self::world::{Invocations, Request};
+pub use self::world::Request;
 
 use self::world::World;
 
@@ -92,14 +92,26 @@ impl Emulator {
         self.world.lock().unwrap().obey(order);
     }
 
+    /// What somebody else does, unsigned and unrecorded; it has to succeed.
+    #[track_caller]
+    pub fn call(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
+        let answer = self.world.lock().unwrap().call(operation, body);
+        answer.unwrap_or_else(|refusal| panic!("{operation}: {refusal:?}"))
+    }
+
+    /// The limits of a scalable target, fewest and most.
+    pub fn limits(&self, resource: &str) -> Option<(serde_json::Value, serde_json::Value)> {
+        self.world.lock().unwrap().targets.limits(resource)
+    }
+
+    /// The tags of a resource.
+    pub fn tags(&self, kind: &str, name: &str) -> std::collections::BTreeMap<String, String> {
+        self.world.lock().unwrap().tags.of(&wire::arn(kind, name))
+    }
+
     /// Every request so far, except those that never reached an operation.
     pub fn requests(&self) -> Vec<Request> {
         self.world.lock().unwrap().requests.clone()
-    }
-
-    /// Requests for inference so far.
-    pub fn invocations(&self) -> Invocations {
-        self.world.lock().unwrap().invocations.clone()
     }
 }
 

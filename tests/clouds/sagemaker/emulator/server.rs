@@ -1,6 +1,5 @@
 //! The port on which `SageMaker`, its runtime, `CloudWatch`, Application Auto Scaling and STS answer.
 
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -10,11 +9,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::knobs::{FaultKind, Order};
+use super::knobs::FaultKind;
+use super::shape;
 use super::signature::{hash, verify};
 use super::wire::{ACCOUNT, Refusal};
 use super::world::{Request as Recorded, World};
-use super::{shape, signature};
 
 /// The connection ends here, without an answer.
 #[derive(Debug, thiserror::Error)]

@@ -122,7 +122,7 @@ fn check_struct(shape: &str, at: &str, value: &Value, problems: &mut Vec<String>
         let place = join(at, &lower_first(member.name));
         match members.get(member.name) {
             None | Some(Value::Null) if member.required => {
-                problem(&place, &Value::Null, "Member must not be null", problems)
+                problem(&place, &Value::Null, "Member must not be null", problems);
             }
             None | Some(Value::Null) => {}
             Some(value) => check_kind(&member.kind, &place, value, problems),
@@ -146,12 +146,11 @@ fn check_kind(kind: &Kind, at: &str, value: &Value, problems: &mut Vec<String>) 
         },
         Kind::Bool if !value.is_boolean() => problem(at, value, "Member must be a boolean", problems),
         Kind::Time if !value.is_number() => problem(at, value, "Member must be a timestamp", problems),
-        Kind::Bool | Kind::Time => {}
         Kind::One(allowed) if !value.as_str().is_some_and(|text| allowed.contains(&text)) => {
             let rule = format!("Member must satisfy enum value set: [{}]", allowed.join(", "));
             problem(at, value, &rule, problems);
         }
-        Kind::One(_) => {}
+        Kind::Bool | Kind::Time | Kind::One(_) => {}
         Kind::List(bounds, element) => check_list(*bounds, element, at, value, problems),
         Kind::Map(bounds) => check_map(*bounds, at, value, problems),
         Kind::Struct(name) => check_struct(name, at, value, problems),

@@ -1,5 +1,7 @@
 //! Signature Version 4: computed anew from what arrived, and compared with what the client says.
 
+use std::fmt::Write as _;
+
 use hmac::{Hmac, Mac};
 use http::request::Parts;
 use sha2::{Digest, Sha256};
@@ -101,13 +103,11 @@ impl<'a> Claim<'a> {
 }
 
 fn canonical(parts: &Parts, body: &[u8], signed: &str) -> String {
-    let headers: String = signed
-        .split(';')
-        .map(|name| {
-            let value = header(parts, name).unwrap_or_default();
-            format!("{name}:{}\n", value.split_whitespace().collect::<Vec<_>>().join(" "))
-        })
-        .collect();
+    let mut headers = String::new();
+    for name in signed.split(';') {
+        let value = header(parts, name).unwrap_or_default();
+        let _ = writeln!(headers, "{name}:{}", value.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
     let mut query: Vec<&str> =
         parts.uri.query().unwrap_or_default().split('&').filter(|one| !one.is_empty()).collect();
     query.sort_unstable();
@@ -131,5 +131,8 @@ pub fn hash(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

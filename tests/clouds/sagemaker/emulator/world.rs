@@ -92,9 +92,14 @@ impl World {
             "DescribeScalingPolicies" => self.targets.describe_policies(body),
             "DescribeAlarms" => alarms::describe(&self.alarms, body),
             "SetAlarmState" => alarms::set_state(&mut self.alarms, body, self.clock.now),
-            "PutMetricAlarm" => alarms::put(&mut self.alarms, body, false, self.clock.now),
-            "PutCompositeAlarm" => alarms::put(&mut self.alarms, body, true, self.clock.now),
-            "DeleteAlarms" => alarms::delete(&mut self.alarms, body),
+            "PutMetricAlarm" | "PutCompositeAlarm" => {
+                alarms::put(&mut self.alarms, body, operation == "PutCompositeAlarm", self.clock.now);
+                Ok(json!({}))
+            }
+            "DeleteAlarms" => {
+                alarms::delete(&mut self.alarms, body);
+                Ok(json!({}))
+            }
             _ => self.call_sagemaker(operation, body),
         };
         // What was just changed may have consequences at once: an alarm that was raised, for example.

@@ -1,0 +1,172 @@
+//! One signed call: with a deadline, with retries where they can help, and with errors that keep the service's words.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::connector::Connector;
+use super::convert::{ATTEMPTS_MAX, CallError, failure};
+use super::settings::{Places, SagemakerSettings, Service};
+use crate::clock::{Clock, SystemClock};
+use crate::cloud::transport::{api_client, pause_after};
+use crate::cloud::{CloudError, CloudErrorKind, Retry};
+use crate::spec::CloudName;
+
+/// Longest wait for an answer.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Credentials that end sooner are asked for anew.
+const LEFT_MIN: Duration = Duration::from_mins(5);
+
+/// Calls the services.
+#[derive(Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    places: Places,
+    provider: SharedCredentialsProvider,
+    credentials: Mutex<Option<Credentials>>,
+}
+
+impl Client {
+    /// A client for the region and addresses that the settings and the environment name. Asks for no credentials yet.
+    pub(super) async fn new(settings: &SagemakerSettings) -> Result<Self, CloudError> {
+        let unusable = |message: &str| {
+            CloudError::new(CloudName::Sagemaker, "connect", CloudErrorKind::Invalid).with_message(message)
+        };
+        let http = api_client().timeout(DEADLINE).build().map_err(|error| {
+            let failed =
+                CloudError::new(CloudName::Sagemaker, "make an HTTP client", CloudErrorKind::Internal);
+            failed.with_source(error)
+        })?;
+        let mut loader =
+            aws_config::defaults(BehaviorVersion::latest()).http_client(Connector::new(http.clone()));
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        let config = loader.load().await;
+        let region = config.region().ok_or_else(|| {
+            unusable(
+                "no region is set. Set sagemaker = { region = … } in the provider's block, or AWS_REGION",
+            )
+        })?;
+        let provider =
+            config.credentials_provider().ok_or_else(|| unusable("there is no credential chain"))?;
+        let places = Places {
+            region: region.to_string(),
+            given: settings.endpoint_url.clone(),
+            global: config.endpoint_url().map(str::to_owned),
+        };
+        Ok(Self { http, places, provider, credentials: Mutex::new(None) })
+    }
+
+    /// Where the services are.
+    pub(super) const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Calls an operation and reads its answer. Repeats what may be repeated: throttled calls, failures of the service
+    /// or of the network. A repeated creation may find its own first attempt: callers settle that by reading.
+    pub(super) async fn call<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        operation: &str,
+        words: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CloudError> {
+        let body = serde_json::to_vec(body).map_err(|error| failure(words, CallError::Unreadable(error)))?;
+        let mut attempt = 1;
+        loop {
+            match self.answer(service, operation, words, &body).await {
+                Err(error) if attempt < ATTEMPTS_MAX && is_worth_another(&error) => {
+                    pause_after(attempt, error.retry).await;
+                }
+                answer => return answer,
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        service: Service,
+        operation: &str,
+        words: &str,
+        body: &[u8],
+    ) -> Result<T, CloudError> {
+        let answer = self.send(service, operation, body).await.map_err(|error| failure(words, error))?;
+        let answer = if answer.is_empty() { b"{}".as_slice() } else { &answer };
+        serde_json::from_slice(answer).map_err(|error| failure(words, CallError::Unreadable(error)))
+    }
+
+    async fn send(&self, service: Service, operation: &str, body: &[u8]) -> Result<Vec<u8>, CallError> {
+        let request = self.signed(service, operation, body).await?;
+        let response = self.http.execute(request).await.map_err(CallError::Unreachable)?;
+        let status = response.status();
+        let answer = response.bytes().await.map_err(CallError::Unreachable)?;
+        if status.is_success() {
+            return Ok(answer.to_vec());
+        }
+        let refused = CallError::refused(status.as_u16(), &answer);
+        if refused.is_about_credentials() {
+            *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        Err(refused)
+    }
+
+    async fn signed(
+        &self,
+        service: Service,
+        operation: &str,
+        body: &[u8],
+    ) -> Result<reqwest::Request, CallError> {
+        let address = format!("{}/", service.address(&self.places).trim_end_matches('/'));
+        let (target, kind) = (service.target(operation), service.content_type());
+        let unsignable = |error: Box<dyn std::error::Error + Send + Sync>| CallError::Unsignable(error);
+        let now = SystemClock.now();
+        let identity = self.credentials(SystemTime::from(now)).await?.into();
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&self.places.region)
+            .name(service.signing_name())
+            .time(SystemTime::from(now))
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| unsignable(error.into()))?
+            .into();
+        let headers = [("content-type", kind), ("x-amz-target", target.as_str())];
+        let signable = SignableRequest::new("POST", &address, headers.into_iter(), SignableBody::Bytes(body))
+            .map_err(|error| unsignable(error.into()))?;
+        let (instructions, _) =
+            sign(signable, &parameters).map_err(|error| unsignable(error.into()))?.into_parts();
+        let mut request = http::Request::post(&address)
+            .header("content-type", kind)
+            .header("x-amz-target", &target)
+            .body(body.to_vec())
+            .map_err(|error| unsignable(error.into()))?;
+        instructions.apply_to_request_http1x(&mut request);
+        reqwest::Request::try_from(request).map_err(|error| unsignable(error.into()))
+    }
+
+    async fn credentials(&self, now: SystemTime) -> Result<Credentials, CallError> {
+        let kept = self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lasts =
+            |credentials: &Credentials| credentials.expiry().is_none_or(|expiry| expiry > now + LEFT_MIN);
+        if let Some(kept) = kept.filter(lasts) {
+            return Ok(kept);
+        }
+        let found = self.provider.provide_credentials().await.map_err(CallError::NoCredentials)?;
+        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
+        Ok(found)
+    }
+}
+
+/// A conflict ends with whoever causes it, which takes longer than a few attempts.
+fn is_worth_another(error: &CloudError) -> bool {
+    error.retry != Retry::Never && error.kind != CloudErrorKind::Conflict
+}
