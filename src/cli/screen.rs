@@ -45,16 +45,17 @@ impl Screen {
 
     /// Draws where the rollout stands.
     pub fn draw(&mut self, newest: &Entry, now: Timestamp) -> Result<(), CliError> {
-        let columns =
-            rustix::termios::tcgetwinsize(stdout()).map_or(COLUMNS, |size| usize::from(size.ws_col));
+        let size = rustix::termios::tcgetwinsize(stdout());
+        let told = size.map_or(0, |size| usize::from(size.ws_col));
+        let columns = if told == 0 { COLUMNS } else { told };
         let lines = self.lines(newest, now);
         let mut text = String::new();
         if self.drawn > 0 {
             let _ = write!(text, "\x1b[{}A", self.drawn);
         }
         for line in &lines {
-            let cut: String = line.chars().take(columns.max(1)).collect();
-            let _ = write!(text, "\x1b[2K{cut}\r\n");
+            let cut: String = line.chars().take(columns).collect();
+            let _ = writeln!(text, "\x1b[2K{cut}");
         }
         text.push_str("\x1b[J");
         self.drawn = lines.len();
@@ -118,7 +119,7 @@ mod tests {
     use crate::rollout::Side;
     use crate::spec::{DeploymentPolicy, EndpointName, ReplicaId, RolloutRevision};
 
-    fn entry(fleet: Fleet) -> Entry {
+    fn entry(fleet: &Fleet) -> Entry {
         let at = Timestamp::UNIX_EPOCH;
         let side = |version| Side { version: VersionNumber(version), replicas: 2 };
         let policy = DeploymentPolicy::default();
@@ -156,7 +157,7 @@ mod tests {
             replicas: vec![replica(3, ReplicaState::Ready), replica(4, ReplicaState::Starting)],
             weights: Some(BTreeMap::from([(VersionNumber(3), 9), (VersionNumber(4), 1)])),
         };
-        let entry = entry(fleet);
+        let entry = entry(&fleet);
         let mut screen = Screen::default();
         screen.note(&entry);
         let lines = screen.lines(&entry, Timestamp::from_second(90).unwrap());

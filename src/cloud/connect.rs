@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::eas::EasSettings;
-use super::friendli::FriendliSettings;
+use super::eas::{EasCloud, EasSettings};
+use super::friendli::{FriendliCloud, FriendliSettings};
 use super::local::{LocalCloud, LocalSettings};
 use super::sagemaker::{SagemakerCloud, SagemakerSettings};
 use super::vertex_ai::{VertexAiCloud, VertexAiSettings};
-use super::{Cloud, CloudError, CloudErrorKind, Notes};
+use super::{Cloud, CloudError, Notes};
 use crate::spec::CloudName;
 
 /// How to reach each cloud. What is not set comes from the environment, as the cloud's own tools read it.
@@ -38,10 +38,7 @@ pub async fn connect(
         CloudName::Local => Ok(Arc::new(LocalCloud::connect(settings.local.clone())?)),
         CloudName::Sagemaker => Ok(Arc::new(SagemakerCloud::connect(&settings.sagemaker, notes).await?)),
         CloudName::VertexAi => Ok(Arc::new(VertexAiCloud::connect(settings.vertex_ai.clone(), notes)?)),
-        CloudName::Eas | CloudName::Friendli => {
-            let _ = notes;
-            Err(CloudError::new(cloud, "connect", CloudErrorKind::Invalid)
-                .with_message("it is not built in yet"))
-        }
+        CloudName::Friendli => Ok(Arc::new(FriendliCloud::connect(settings.friendli.clone(), notes)?)),
+        CloudName::Eas => Ok(Arc::new(EasCloud::connect(&settings.eas, notes)?)),
     }
 }

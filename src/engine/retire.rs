@@ -24,7 +24,7 @@ impl Run<'_> {
             observed.fleet.replicas.iter().map(|replica| replica.version).collect();
         kept.insert(record.to.version);
         kept.extend(record.from.map(|from| from.version));
-        for number in retired(&numbers, &kept, record.policy.history_limit) {
+        for number in retired(&numbers, &kept, record.to.version, record.policy.history_limit) {
             if let Err(error) = cloud.retire_version(endpoint, number).await
                 && error.retry != crate::cloud::Retry::Never
             {
@@ -34,9 +34,14 @@ impl Run<'_> {
     }
 }
 
-/// The newest of those beyond the limit, newest first.
-fn retired(numbers: &[VersionNumber], kept: &BTreeSet<VersionNumber>, limit: u32) -> Vec<VersionNumber> {
-    let mut newest_first = numbers.to_vec();
+/// The newest of those beyond the limit, newest first. What was minted after the version that serves is not old.
+fn retired(
+    numbers: &[VersionNumber],
+    kept: &BTreeSet<VersionNumber>,
+    serves: VersionNumber,
+    limit: u32,
+) -> Vec<VersionNumber> {
+    let mut newest_first: Vec<_> = numbers.iter().copied().filter(|number| *number <= serves).collect();
     newest_first.sort();
     newest_first.reverse();
     let beyond = newest_first.into_iter().skip(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -52,7 +57,7 @@ mod tests {
         let numbers: Vec<_> = (0..20).map(VersionNumber).collect();
         let kept = BTreeSet::from([VersionNumber(19), VersionNumber(15), VersionNumber(3)]);
         let retired = |limit| -> Vec<u32> {
-            retired(&numbers, &kept, limit).into_iter().map(|number| number.0).collect()
+            retired(&numbers, &kept, VersionNumber(19), limit).into_iter().map(|number| number.0).collect()
         };
         assert_eq!(retired(15), [4, 2, 1, 0]);
         assert_eq!(retired(2), [17, 16, 14, 13, 12, 11, 10, 9, 8, 7], "a few at a time");

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::fleet::{Fleet, Pacing, UpdateReport};
+use crate::fleet::{Fleet, Pacing, Replica, UpdateReport};
 use crate::ledger::{Entry, EntryKind, Seen};
 use crate::rollout::{Accounting, Action, Budget, Input, Watch, step, supervise};
 use crate::spec::EndpointName;
@@ -139,12 +139,13 @@ fn limits(fleet: &Fleet, budget: &Budget, actions: &[Action]) -> Vec<String> {
     if starts > 0 && occupied + starts > budget.cap as usize {
         findings.push(format!("starts {starts} beside {occupied}, and {} is the cap", budget.cap));
     }
+    let serves = |seen: &Replica| seen.state.is_ready() && fleet.gives_traffic_to(seen.version);
     let stops_ready = |action: &&Action| {
         matches!(action, Action::Stop { replica }
-            if fleet.replicas.iter().any(|seen| &seen.id == replica && seen.state.is_ready()))
+            if fleet.replicas.iter().any(|seen| &seen.id == replica && serves(seen)))
     };
     let stopped = actions.iter().filter(stops_ready).count();
-    let ready = fleet.ready();
+    let ready = fleet.serving();
     if stopped > 0 && ready - stopped < budget.floor as usize {
         findings.push(format!("stops {stopped} of {ready} ready, and {} is the floor", budget.floor));
     }

@@ -196,7 +196,7 @@ mod tests {
         serde_json::to_vec(&serde_json::json!({ "status": "success", "data": data })).unwrap()
     }
 
-    fn gate(json: serde_json::Value) -> MetricGate {
+    fn gate(json: &serde_json::Value) -> MetricGate {
         let mut gate = serde_json::json!({ "url": "http://p", "query": "q" });
         for (key, value) in json.as_object().unwrap() {
             gate[key] = value.clone();
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn bounds_are_judged_and_named_with_the_value() {
-        let bounds = gate(serde_json::json!({ "min": 0.1, "max": 0.5 }));
+        let bounds = gate(&serde_json::json!({ "min": 0.1, "max": 0.5 }));
         assert_eq!(told(&bounds, Ok(0.5), None, &[]).0, Pass);
         assert_eq!(
             told(&bounds, Ok(0.5123), None, &[]),
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_new_version_is_compared_with_the_old() {
-        let ratio = gate(serde_json::json!({ "ratio_max": 1.5 }));
+        let ratio = gate(&serde_json::json!({ "ratio_max": 1.5 }));
         assert_eq!(told(&ratio, Ok(3.0), Some(Ok(2.0)), &[]).0, Pass);
         let (verdict, detail) = told(&ratio, Ok(4.0), Some(Ok(2.0)), &[]);
         assert_eq!(
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn too_few_samples_say_nothing_however_bad_the_value() {
-        let sampled = gate(serde_json::json!({ "max": 0.5, "samples_query": "s", "samples_min": 20 }));
+        let sampled = gate(&serde_json::json!({ "max": 0.5, "samples_query": "s", "samples_min": 20 }));
         assert_eq!(told(&sampled, Ok(1.0), None, &[19.0]).0, Inconclusive);
         assert_eq!(told(&sampled, Ok(1.0), None, &[20.0]).0, Fail);
         assert_eq!(told(&sampled, Ok(0.1), None, &[20.0]).0, Pass);

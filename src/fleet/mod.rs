@@ -148,19 +148,26 @@ impl Fleet {
         self.replicas.iter().filter(|replica| replica.version == version && replica.state.is_ready()).count()
     }
 
+    /// The split of traffic leaves something for a version. Where it leaves out everything that is ready, it means nothing.
+    pub fn gives_traffic_to(&self, version: VersionNumber) -> bool {
+        let Some(weights) = &self.weights else { return true };
+        let weighs = |version: VersionNumber| weights.get(&version).is_some_and(|weight| *weight > 0);
+        let ready = self.replicas.iter().filter(|replica| replica.state.is_ready());
+        weighs(version) || !ready.map(|replica| replica.version).any(weighs)
+    }
+
+    /// Replicas that are ready and get their part of the traffic.
+    pub fn serving(&self) -> usize {
+        let versions: BTreeSet<VersionNumber> = self.replicas.iter().map(|replica| replica.version).collect();
+        let serving = versions.into_iter().filter(|version| self.gives_traffic_to(*version));
+        serving.map(|version| self.ready_of(version)).sum()
+    }
+
     /// The version that answers alone, if one does. What the split of traffic leaves out does not answer.
     pub fn only_ready_version(&self) -> Option<VersionNumber> {
-        let ready: BTreeSet<VersionNumber> = self
-            .replicas
-            .iter()
-            .filter(|replica| replica.state.is_ready())
-            .map(|replica| replica.version)
-            .collect();
-        let weighs = |version: &VersionNumber| {
-            self.weights.as_ref().is_none_or(|weights| weights.get(version).is_some_and(|weight| *weight > 0))
-        };
-        let serving: BTreeSet<VersionNumber> = ready.iter().copied().filter(weighs).collect();
-        let answering = if serving.is_empty() { ready } else { serving };
-        answering.first().copied().filter(|_| answering.len() == 1)
+        let ready = self.replicas.iter().filter(|replica| replica.state.is_ready());
+        let ready: BTreeSet<VersionNumber> = ready.map(|replica| replica.version).collect();
+        let mut answering = ready.into_iter().filter(|version| self.gives_traffic_to(*version));
+        answering.next().filter(|_| answering.next().is_none())
     }
 }

@@ -12,8 +12,18 @@ use crate::rollout::Expected;
 use crate::spec::VersionNumber;
 
 /// What a rollout sets, and what is told in other words.
-const EXTRAS: [&str; 8] =
-    ["id", "url", "version", "live_version", "previous_version", "status", "rollout", "rollout_plan"];
+const EXTRAS: [&str; 10] = [
+    "id",
+    "url",
+    "version",
+    "live_version",
+    "previous_version",
+    "status",
+    "rollout",
+    "rollout_plan",
+    "traffic",
+    "effective_labels",
+];
 
 /// An endpoint that a plan changes.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -137,9 +137,23 @@ impl ResourceChange {
 }
 
 impl Change {
-    /// Whether any value of it is marked as sensitive.
+    /// Whether any value of it that is there is marked as sensitive.
     pub fn has_sensitive(&self) -> bool {
-        holds_true(&self.before_sensitive) || holds_true(&self.after_sensitive)
+        marks(&self.before, &self.before_sensitive) || marks(&self.after, &self.after_sensitive)
+    }
+}
+
+/// Whether marks mark a value that is there. Terraform marks sensitive attributes that are not set as well.
+fn marks(value: &Value, marked: &Value) -> bool {
+    match marked {
+        Value::Bool(mark) => *mark && !value.is_null(),
+        Value::Array(below) => {
+            below.iter().enumerate().any(|(at, mark)| value.get(at).is_some_and(|value| marks(value, mark)))
+        }
+        Value::Object(below) => {
+            below.iter().any(|(name, mark)| value.get(name).is_some_and(|value| marks(value, mark)))
+        }
+        _ => false,
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::plan::{Change, holds_true};
 
 /// What a version's resource has beside its settings.
-const VERSION_EXTRAS: [&str; 10] = [
+const VERSION_EXTRAS: [&str; 11] = [
     "id",
     "cloud",
     "endpoint",
@@ -19,6 +19,7 @@ const VERSION_EXTRAS: [&str; 10] = [
     "changes",
     "comment",
     "rollback_to",
+    "effective_labels",
 ];
 
 /// A setting that differs.

@@ -41,7 +41,9 @@ fn with_canary(policy: &DeploymentPolicy, limits: &Limits, cycle: &Cycle) -> f64
         replicas = next;
     }
     let rest = limits.desired - replicas;
-    let continuous = cycle.after(replicas).end(rest, limits.max_unavailable);
+    let prior_left = limits.cap.saturating_sub(replicas);
+    let continuous =
+        if prior_left == 0 { 0.0 } else { cycle.after(replicas).end(rest, limits.max_unavailable) };
     let batched = policy.batch.as_ref().map_or(0.0, |batch| {
         let batches = rest.div_ceil(batch_size(batch.size, limits.desired));
         f64::from(batches) * (cycle.start_seconds + batch.bake.as_duration().as_secs_f64())

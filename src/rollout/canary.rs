@@ -32,6 +32,8 @@ pub(super) fn advance(
 ) {
     let whole = census.wanted_available >= pace::wanted_so_far(record, limits);
     if record.canary.done >= canary.stages() {
+        record.canary.baking_since = None;
+        record.canary.promoted = canary.promote == Promote::Auto;
         await_promotion(record, whole, now);
         return;
     }

@@ -49,12 +49,16 @@ pub(super) struct Census<'a> {
     pub unwanted_unseen: u32,
     /// On their way out, or told to go.
     pub leaving: u32,
+    /// Some that get no traffic were told to go, and do not show that they do.
+    pub idle_leaving: bool,
     /// Of the version that served when the rollout began.
     pub prior: Presence,
     /// Of the version to serve in the end.
     pub target: Presence,
     /// Ready and staying, of whatever version.
     pub ready: u32,
+    /// Ready, staying and not left without traffic, by version.
+    pub serving: BTreeMap<VersionNumber, u32>,
     /// Sum of rungs climbed by wanted replicas.
     pub rungs: u64,
 }
@@ -68,13 +72,20 @@ impl<'a> Census<'a> {
         let idle = Idle::of(fleet, &stopping);
         for replica in &fleet.replicas {
             let told_to_go = stopping.contains(&replica.id);
+            let is_idle = idle.holds(replica);
             if replica.state.is_occupied() && !replica.state.is_leaving() && told_to_go {
+                census.idle_leaving |= is_idle && replica.state.is_ready();
                 census.occupied += u32::from(accounting == Accounting::Devices);
                 census.leaving += 1;
             } else {
-                census.count_sides(replica, record);
-                let idle = idle.holds(replica);
-                census.count(replica, (wanted, idle), record.policy.min_ready, fleet.observed_at, accounting);
+                census.count_sides(replica, record, is_idle);
+                census.count(
+                    replica,
+                    (wanted, is_idle),
+                    record.policy.min_ready,
+                    fleet.observed_at,
+                    accounting,
+                );
             }
         }
         census
@@ -98,12 +109,15 @@ impl<'a> Census<'a> {
         idle.filter(move |replica| Some(replica.version) != prior && replica.version != target)
     }
 
-    fn count_sides(&mut self, replica: &Replica, record: &Record) {
+    fn count_sides(&mut self, replica: &Replica, record: &Record, idle: bool) {
         if replica.state.is_leaving() || !replica.state.is_occupied() {
             return;
         }
         let ready = u32::from(replica.state.is_ready());
         self.ready += ready;
+        if replica.state.is_ready() && !idle {
+            *self.serving.entry(replica.version).or_default() += 1;
+        }
         let prior = record.from.is_some_and(|from| from.version == replica.version);
         let side = if prior { &mut self.prior } else { &mut self.target };
         if prior || replica.version == record.to.version {

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::arbitrary::{Situation, at, endpoint, situation};
 use super::step::{Action, Decision, step};
-use super::{Limits, Phase, Record, simulate};
-use crate::fleet::{Fleet, Replica, ReplicaState};
+use super::{FailureClass, Limits, Phase, Record, gates_due, simulate};
+use crate::fleet::{Fleet, GateReading, GateVerdict, Replica, ReplicaState};
 use crate::spec::{ReplicaId, VersionNumber};
 
 fn decide(situation: &Situation) -> Decision {
@@ -41,14 +41,16 @@ fn started(decision: &Decision) -> Vec<(VersionNumber, u32)> {
 /// Replicas that serve in truth: those that were told to stop a moment ago may do so no more, and those of versions that
 /// the split of traffic leaves out do not, as long as others do.
 fn ready(situation: &Situation) -> Vec<&Replica> {
+    let ready = ready_and_staying(situation);
+    let with_traffic =
+        Fleet { replicas: ready.iter().copied().cloned().collect(), ..situation.fleet.clone() };
+    ready.into_iter().filter(|replica| with_traffic.gives_traffic_to(replica.version)).collect()
+}
+
+fn ready_and_staying(situation: &Situation) -> Vec<&Replica> {
     let leaving = |id: &ReplicaId| situation.record.stopping.iter().any(|stop| &stop.replica == id);
     let replicas = situation.fleet.replicas.iter();
-    let ready: Vec<&Replica> =
-        replicas.filter(|replica| replica.state.is_ready() && !leaving(&replica.id)).collect();
-    let Some(weights) = &situation.fleet.weights else { return ready };
-    let weighs = |replica: &&Replica| weights.get(&replica.version).is_some_and(|weight| *weight > 0);
-    let serving: Vec<&Replica> = ready.iter().copied().filter(weighs).collect();
-    if serving.is_empty() { ready } else { serving }
+    replicas.filter(|replica| replica.state.is_ready() && !leaving(&replica.id)).collect()
 }
 
 /// Replicas that hold devices in the worst case: seen, or ordered a moment ago.
@@ -144,11 +146,17 @@ proptest! {
     fn starts_stay_within_the_batch(situation in situation()) {
         let decision = decide(&situation);
         let record = &decision.record;
-        let Some(batch) = record.policy.batch.as_ref().filter(|_| {
-            record.from.is_some() && !record.is_rolling_back()
-        }) else { return Ok(()) };
+        if record.from.is_none() || record.is_rolling_back() {
+            return Ok(());
+        }
         let desired = record.wanted().replicas;
-        let allowed = batch.size.rounded_up(desired).max(1).saturating_mul(record.batch.done + 1).min(desired);
+        let canary = record.policy.effective_canary();
+        let ended = canary.as_ref().map_or(0, |canary| canary.replicas(u32::MAX, desired));
+        let batch = record.policy.batch.as_ref().map_or(desired, |batch| batch.size.rounded_up(desired).max(1));
+        let allowed = match canary {
+            Some(canary) if !record.canary.promoted => canary.replicas(record.canary.done, desired),
+            _ => ended.saturating_add(batch.saturating_mul(record.batch.done + 1)).min(desired),
+        };
         let wanted = record.wanted().version;
         let told_to_go = |id: &ReplicaId| situation.record.stopping.iter().any(|stop| &stop.replica == id);
         let there = situation.fleet.replicas.iter().filter(|replica| {
@@ -158,6 +166,87 @@ proptest! {
         });
         let starts = size(started(&decision).len());
         prop_assert!(starts == 0 || size(there.count()) + starts <= allowed, "{decision:#?}");
+    }
+
+    #[test]
+    fn missing_data_is_never_a_pass(situation in situation()) {
+        let decision = decide(&situation);
+        let (before, after) = (&situation.record, &decision.record);
+        let baked = after.canary.done > before.canary.done || after.batch.done > before.batch.done;
+        let span = if after.canary.done > before.canary.done {
+            before.policy.effective_canary().map(|canary| canary.bake)
+        } else {
+            before.policy.batch.as_ref().map(|batch| batch.bake)
+        };
+        if !baked || span.is_none_or(|span| span.is_zero()) {
+            return Ok(());
+        }
+        // Nothing was remembered of earlier readings: the last one of this step has to be a pass.
+        for gate in 0..before.policy.gates.len() {
+            let last = situation.readings.iter().rfind(|reading| reading.gate == gate);
+            prop_assert_eq!(last.map(|reading| reading.verdict), Some(GateVerdict::Pass), "gate {}", gate);
+        }
+    }
+
+    #[test]
+    fn gates_that_fail_or_say_nothing_turn_the_rollout_back(
+        verdicts in prop::collection::vec(0..3_usize, 1..30), failures_max in 1_u32..4,
+    ) {
+        let mut situation = Situation::baking(failures_max);
+        let mut in_a_row = 0;
+        for (index, verdict) in verdicts.into_iter().enumerate() {
+            let verdict = [GateVerdict::Pass, GateVerdict::Fail, GateVerdict::Inconclusive][verdict];
+            in_a_row = match verdict {
+                GateVerdict::Pass => 0,
+                GateVerdict::Fail => in_a_row + 1,
+                GateVerdict::Inconclusive => in_a_row,
+            };
+            situation.now = situation.now.checked_add(Duration::from_secs(10)).unwrap();
+            situation.fleet.observed_at = situation.now;
+            prop_assert_eq!(gates_due(&situation.record, situation.now), vec![0]);
+            situation.readings =
+                vec![GateReading { gate: 0, at: situation.now, verdict, detail: "1 of 2".to_owned() }];
+            let decision = decide(&situation);
+            let failed = decision.record.failure.as_ref().map(|failure| failure.class);
+            prop_assert_eq!(failed, (in_a_row >= failures_max).then_some(FailureClass::Gate), "{}", index);
+            if failed.is_some() {
+                return Ok(());
+            }
+            situation.record = decision.record;
+        }
+    }
+
+    #[test]
+    fn no_version_gets_more_traffic_than_its_ready_replicas_carry(situation in situation()) {
+        let decision = decide(&situation);
+        let weights = decision.actions.iter().find_map(|action| match action {
+            Action::Weights { weights: Some(weights) } => Some(weights),
+            _ => None,
+        });
+        let Some(weights) = weights else { return Ok(()) };
+        let record = &decision.record;
+        let there = ready_and_staying(&situation);
+        let ready = |version: VersionNumber| size(there.iter().filter(|there| there.version == version).count());
+        let answered = weights.iter().any(|(version, weight)| *weight > 0 && ready(*version) > 0);
+        prop_assert!(answered || there.is_empty(), "nobody answers: {decision:#?}");
+        let target = record.to.version;
+        if !record.is_rolling_back() {
+            let all: u32 = weights.values().sum();
+            let share = weights[&target] * 100 / all;
+            let floor = limits(record).floor.min(size(there.len())).max(1);
+            prop_assert!(share <= 100 * ready(target) / floor, "{share}%: {decision:#?}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_serves_is_stopped_before_the_traffic_has_moved(situation in situation()) {
+        let decision = decide(&situation);
+        let moves = decision.actions.iter().any(|action| matches!(action, Action::Weights { .. }));
+        if moves {
+            let serving: Vec<_> = ready(&situation).iter().map(|replica| replica.id.clone()).collect();
+            prop_assert!(stopped(&decision).iter().all(|id| !serving.contains(id)), "{decision:#?}");
+            prop_assert_eq!(started(&decision), vec![]);
+        }
     }
 
     #[test]
@@ -228,10 +317,16 @@ proptest! {
     fn every_policy_that_can_move_reaches_its_target_within_its_limits(
         (from, to) in (1_u32..12, 1_u32..12), (surge, unavailable) in (0_u32..4, 0_u32..4),
         batch in prop::option::of((1_u32..9, 0_u64..40)),
+        canary in prop::option::weighted(0.4, (1_u32..5, prop::option::of(0_u32..=100), 0_u64..40)),
+        keep_warm in prop_oneof![Just(0_u64), 1_u64..60],
     ) {
         let policy = serde_json::json!({
             "max_surge": surge, "max_unavailable": unavailable,
             "batch": batch.map(|(size, bake)| serde_json::json!({ "size": size, "bake": format!("{bake}s") })),
+            "canary": canary.map(|(size, weight, bake)| serde_json::json!({
+                "size": size, "weight": weight.map(|weight| format!("{weight}%")), "bake": format!("{bake}s"),
+            })),
+            "keep_warm": format!("{keep_warm}s"),
         });
         prop_assume!(surge + unavailable > 0 && (to > 1 || surge > 0));
         let outcome = simulate(&serde_json::from_value(serde_json::json!({

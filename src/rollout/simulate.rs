@@ -243,7 +243,9 @@ impl<'a> Play<'a> {
             if self.record.phase.is_terminal() {
                 return Ok(self.record.phase);
             }
-            if !acted || self.simulation.poll_seconds > 0.0 {
+            let waits_for_a_word =
+                self.record.paused_since.is_some() || self.record.canary.awaiting_since.is_some();
+            if !waits_for_a_word && (!acted || self.simulation.poll_seconds > 0.0) {
                 self.advance(wake_after);
             }
         }

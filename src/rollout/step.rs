@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::census::{Census, count};
 use super::failure;
@@ -66,8 +66,19 @@ pub enum Action {
     /// Set the split of traffic.
     Weights {
         /// Weight by version; nothing = in proportion to ready replicas.
+        #[serde(default, deserialize_with = "keys_of_text")]
         weights: Option<BTreeMap<VersionNumber, u32>>,
     },
+}
+
+/// Keys of a JSON object are text, and what has a tag is read without knowing that they stand for numbers.
+fn keys_of_text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<BTreeMap<VersionNumber, u32>>, D::Error> {
+    let read: Option<BTreeMap<String, u32>> = Deserialize::deserialize(deserializer)?;
+    let number = |(key, weight): (String, u32)| Ok((VersionNumber(key.parse()?), weight));
+    let parsed = read.map(|weights| weights.into_iter().map(number).collect());
+    parsed.transpose().map_err(|error: std::num::ParseIntError| serde::de::Error::custom(error))
 }
 
 /// What to do next.
@@ -190,6 +201,7 @@ fn advance(
         canary::advance(record, &canary, census, limits, (is_set, now), reasons);
     }
     if canary::open(record).is_none() {
+        record.canary.baking_since = None;
         pace::advance_batch(record, census, limits, now, reasons);
     }
     let is_set = traffic(record) == Traffic::Set;
@@ -330,7 +342,11 @@ fn shrink(
         reasons.push(format!("stop {} of other versions that get no traffic", idle.len()));
     }
     let mut leaving = idle;
-    leaving.extend(first(&census.unwanted_ready, stopped));
+    // What the rollout may go back to stays longest.
+    let prior = record.from.map(|from| from.version);
+    let (last, sooner): (Vec<&Replica>, Vec<&Replica>) =
+        census.unwanted_ready.iter().copied().partition(|replica| Some(replica.version) == prior);
+    leaving.extend(sooner.into_iter().chain(last).take(stopped as usize));
     leaving.extend(surplus_wanted(census, limits, above_floor - stopped));
     stops(leaving)
 }

@@ -47,7 +47,7 @@ pub(super) enum Traffic {
 /// Compares the split that is in force with the one that should be.
 pub(super) fn judge(record: &Record, census: &Census<'_>, limits: &Limits, fleet: &Fleet) -> Traffic {
     let wanted = wanted(record, census, limits);
-    if wanted.is_none() && census.idle_of_others(record).next().is_some() {
+    if wanted.is_none() && (census.idle_leaving || census.idle_of_others(record).next().is_some()) {
         // What gets no traffic and is to go must not get any before it has gone.
         return Traffic::Ordered;
     }
@@ -62,7 +62,8 @@ pub(super) fn judge(record: &Record, census: &Census<'_>, limits: &Limits, fleet
 /// The share of the target in a split, for people.
 pub(super) fn tell(weights: &Weights, record: &Record) -> String {
     let Some(weights) = weights else { return "traffic follows ready replicas".to_owned() };
-    let share = weights.get(&record.to.version).copied().unwrap_or(0);
+    let all: u32 = weights.values().sum();
+    let share = weights.get(&record.to.version).copied().unwrap_or(0) * ALL / all.max(1);
     let asked = canary::open(record).and_then(|canary| canary.share(record.canary.done));
     let asked = asked.filter(|asked| u32::from(asked.as_u8()) != share);
     let asked = asked.map(|asked| format!(", of {asked} in the end")).unwrap_or_default();
@@ -71,8 +72,22 @@ pub(super) fn tell(weights: &Weights, record: &Record) -> String {
 
 fn wanted(record: &Record, census: &Census<'_>, limits: &Limits) -> Weights {
     let from = record.from?.version;
+    let target = record.to.version;
     let share = target_share(record, census, limits)?;
-    Some(BTreeMap::from([(from, ALL - share), (record.to.version, share)]))
+    let (leading, other, share) =
+        if record.is_rolling_back() { (from, target, ALL - share) } else { (target, from, share) };
+    let mut rest = census.serving.clone();
+    rest.remove(&leading);
+    if share == ALL || rest.keys().all(|version| *version == other) {
+        return Some(BTreeMap::from([(leading, share), (other, ALL - share)]));
+    }
+    // What else serves keeps its part of the rest: nothing else carries its load.
+    let all: u32 = rest.values().sum();
+    let mut weights: BTreeMap<VersionNumber, u32> =
+        rest.into_iter().map(|(version, ready)| (version, (ALL - share) * ready)).collect();
+    weights.insert(leading, share * all);
+    weights.entry(other).or_insert(0);
+    Some(weights)
 }
 
 /// The target's share; nothing where traffic follows ready replicas.
@@ -83,7 +98,10 @@ fn target_share(record: &Record, census: &Census<'_>, limits: &Limits) -> Option
     }
     let Census { prior, target, .. } = census;
     if record.is_rolling_back() {
-        let back = carried_by(prior.ready, census, limits);
+        // A version that has failed gets no traffic back that it does not have.
+        let others_serve =
+            census.serving.keys().any(|version| Some(*version) != record.from.map(|from| from.version));
+        let back = if others_serve { carried_by(prior.ready, census, limits) } else { ALL };
         return (target.present > 0 && prior.ready > 0).then(|| ALL - back);
     }
     if let Some(canary) = canary.as_ref().filter(|_| canary::open(record).is_some()) {
@@ -114,7 +132,10 @@ fn carried_by(ready: u32, census: &Census<'_>, limits: &Limits) -> u32 {
 /// The share that is left to the prior version once it has made room for the next replicas. One that restarts counts:
 /// its load is not given to a version that has yet to prove itself.
 fn carried_by_prior(prior: Presence, record: &Record, census: &Census<'_>, limits: &Limits) -> u32 {
-    let left = prior.present.saturating_sub(pace::needed_room(record, census, limits));
+    let sides = [record.from.map(|from| from.version), Some(record.to.version)];
+    let others = census.serving.iter().filter(|(version, _)| !sides.contains(&Some(**version)));
+    let others: u32 = others.map(|(_, ready)| ready).sum();
+    let left = (prior.present + others).saturating_sub(pace::needed_room(record, census, limits));
     share(left, limits.floor.max(1))
 }
 

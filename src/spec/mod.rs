@@ -21,9 +21,9 @@ mod vertex_ai;
 mod warmup;
 
 pub use canary::{Canary, Promote};
-pub use eas::{EasEndpoint, EasVersion};
+pub use eas::{EasAutoscaling, EasEndpoint, EasNetwork, EasVersion};
 pub use endpoint::{EndpointSpec, LocalEndpoint};
-pub use friendli::{FriendliEndpoint, FriendliVersion};
+pub use friendli::{FriendliAtRest, FriendliEndpoint, FriendliProbe, FriendliVersion};
 pub use gate::{Gate, GatewayGate, HttpGate, MetricGate};
 pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,

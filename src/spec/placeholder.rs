@@ -39,9 +39,11 @@ impl Placeholders {
             "URL" => Some(escape(&self.url)),
             _ => None,
         };
-        pieces(text)
-            .map(|(plain, name)| format!("{plain}{}", name.and_then(value).unwrap_or_default()))
-            .collect()
+        pieces(text).fold(String::new(), |mut filled, (plain, name)| {
+            filled.push_str(plain);
+            filled.push_str(&name.and_then(value).unwrap_or_default());
+            filled
+        })
     }
 }
 

@@ -24,7 +24,7 @@ pub struct VersionSpec {
     /// The model that replicas load.
     pub model: Model,
     /// The program that serves it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Container::is_empty")]
     pub container: Container,
     /// The accelerators that each replica occupies. None by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +86,13 @@ pub struct Container {
     #[serde(default)]
     #[schemars(length(max = 1000))]
     pub command: Vec<String>,
+}
+
+impl Container {
+    /// Nothing is said: the cloud has programs of its own.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Accelerators of one replica.

@@ -109,7 +109,7 @@ pub(super) fn to_wire(diagnostics: Diagnostics, schema: Option<&ResourceSchema>)
                 severity: severity.into(),
                 detail: naming(&path, &diagnostic),
                 summary: diagnostic.summary.into_owned(),
-                attribute: (!typed.steps().is_empty()).then(|| path_to_wire(&typed)),
+                attribute: (!typed.steps().is_empty()).then(|| path_to_wire(&shown(&typed))),
             }
         }
     };
@@ -117,8 +117,17 @@ pub(super) fn to_wire(diagnostics: Diagnostics, schema: Option<&ResourceSchema>)
     errors.chain(diagnostics.warnings.into_iter().map(convert(wire::Severity::Warning))).collect()
 }
 
-/// The detail, with the name of the part that it is about: Terraform shows the line of an attribute, but of what is
-/// nested in one just the resource.
+/// The path by which Terraform finds the line. It follows an attribute and one step into what is written there, if that
+/// step is a key or an index; by a longer path, or by the name of a nested attribute, it finds just the resource.
+fn shown(path: &Path) -> Path {
+    let steps = path.steps().iter().take(2).enumerate().map(|(place, step)| match step {
+        PathStep::Attribute(name) if place > 0 => PathStep::Key(name.clone()),
+        step => step.clone(),
+    });
+    Path(steps.collect())
+}
+
+/// The detail, with the name of the part that it is about: the line alone may hold several.
 fn naming(path: &Path, diagnostic: &Diagnostic) -> String {
     let Diagnostic { summary, detail, .. } = diagnostic;
     let name = path.to_string();
@@ -154,5 +163,13 @@ mod tests {
         assert_eq!(wire[0].attribute.as_ref().unwrap().steps.len(), 2);
         assert_eq!(wire[0].detail, "a[2]: because");
         assert_eq!(wire[1].attribute, None);
+    }
+
+    #[test]
+    fn a_line_is_found_by_an_attribute_and_one_key_or_index() {
+        let path = Path::from("gates").index(1).attribute("metric").attribute("max");
+        assert_eq!(shown(&path).to_string(), "gates[1]");
+        assert_eq!(shown(&Path::from("scaling.max_replicas")).to_string(), "scaling[\"max_replicas\"]");
+        assert_eq!(shown(&Path::from("name")).to_string(), "name");
     }
 }

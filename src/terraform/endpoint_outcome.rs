@@ -36,7 +36,9 @@ pub(super) fn fill_settings(state: &mut Value, settings: &EndpointSpec) {
     if !local.attribute("port").is_null() {
         local.set_attribute("port", port.map(u32::from));
     }
-    local.set_attribute("token_required", token_required);
+    if local.attribute("token_required").as_bool().unwrap_or_default() != token_required {
+        local.set_attribute("token_required", token_required);
+    }
     state.set_attribute("local", local);
 }
 

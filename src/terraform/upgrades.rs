@@ -1,6 +1,6 @@
 //! States of earlier versions, turned into those of the current one.
 //!
-//! Version 1 has `deletion_protection`, `effective_labels`, `traffic` and `local.token_required`. Without a value each would show
+//! Version 1 has `deletion_protection`, `effective_labels` and `traffic`. Without a value each would show
 //! up as a change in the first plan after the upgrade of the provider.
 
 use serde_json::{Value as Json, json};
@@ -14,9 +14,6 @@ pub(super) fn endpoint(version: i64, mut state: Json, diagnostics: &mut Diagnost
     fields.insert("deletion_protection".to_owned(), json!(false));
     fields.insert("effective_labels".to_owned(), json!({}));
     fields.insert("traffic".to_owned(), json!({}));
-    if let Some(Json::Object(local)) = fields.get_mut("local") {
-        local.insert("token_required".to_owned(), json!(false));
-    }
     Some(state)
 }
 
@@ -51,11 +48,10 @@ mod tests {
     #[test]
     fn what_a_first_state_lacks_is_as_it_was_then() {
         let mut found = Diagnostics::default();
-        let old = json!({"name": "chat", "local": {"port": 80}, "timeouts": null});
-        let new = endpoint(0, old, &mut found).unwrap();
-        assert_eq!(new["deletion_protection"], json!(false));
-        assert_eq!(new["local"], json!({"port": 80, "token_required": false}));
-        assert_eq!(endpoint(0, json!({"local": null}), &mut found).unwrap()["local"], Json::Null);
+        let new = endpoint(0, json!({"name": "chat"}), &mut found).unwrap();
+        let expected =
+            json!({"name": "chat", "deletion_protection": false, "effective_labels": {}, "traffic": {}});
+        assert_eq!(new, expected);
         assert!(found.errors.is_empty());
         assert_eq!(endpoint_version(2, json!({}), &mut found), None);
         assert_eq!(found.errors.len(), 1);

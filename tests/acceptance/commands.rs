@@ -1,9 +1,14 @@
 //! A word to a rollout from another terminal: pause, resume, abort; and what the journal proves afterwards.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use super::patience::eventually;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::patience::{eventually, within};
 use super::programs::{PROVIDER, models};
 use super::terraform::Running;
 use super::watch::LimitsWatcher;
@@ -68,6 +73,54 @@ fn a_rollout_that_waits_after_its_first_batch_goes_on_when_told_to() {
     assert!(said(&world, &["verify", "chat"]).contains("every limit was kept"));
     let watched = said(&world, &["watch", "chat"]);
     assert!(watched.contains("paused") && watched.contains("resumed by"), "{watched}");
+}
+
+/// A terminal of 60 columns: its screen for a program, and a reader of what is drawn there.
+fn terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let size = Winsize { ws_row: 24, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
+    let theirs = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    tcsetwinsize(&theirs, size).unwrap();
+    (theirs, ours.into())
+}
+
+#[test]
+fn a_watcher_on_a_terminal_sees_bars_that_move_and_one_elsewhere_reads_lines_or_json() {
+    let (world, _, apply) = waiting_for_a_word();
+    let (theirs, mut ours) = terminal();
+    let mut watch = Command::new(PROVIDER);
+    watch.args(["watch", "chat", "--data-dir"]).arg(world.data_dir()).stdout(theirs);
+    let mut watcher = watch.spawn().unwrap();
+    drop(watch);
+    let reader = std::thread::spawn(move || {
+        let (mut drawn, mut buffer) = (Vec::new(), [0; 4096]);
+        // The terminal's other end is closed when the program has ended; reading fails then.
+        while let Ok(count @ 1..) = ours.read(&mut buffer) {
+            drawn.extend_from_slice(&buffer[..count]);
+        }
+        String::from_utf8_lossy(&drawn).into_owned()
+    });
+    said(&world, &["resume", "chat"]);
+    apply.wait_for(DEADLINE).succeeded();
+    let ended = within(DEADLINE, "the watcher ends", || watcher.try_wait().unwrap());
+    let drawn = reader.join().unwrap();
+    assert!(ended.success(), "{drawn}");
+    let bars = |ready: u32| format!("{ready}/3");
+    assert!(drawn.contains("\x1b[2K") && drawn.contains('█') && drawn.contains('░'), "{drawn}");
+    assert!(drawn.contains(&bars(1)) && drawn.contains(&bars(3)), "{drawn}");
+    assert!(drawn.contains("A\x1b[2K"), "it draws over what it drew: {drawn}");
+    assert!(drawn.contains("rollout r2 ended: succeeded"), "{drawn}");
+    let widths = drawn.split("\r\n").map(|line| line.rsplit("\x1b[2K").next().unwrap_or("").chars().count());
+    assert!(widths.max().unwrap() <= 60, "{drawn}");
+
+    let plain = said(&world, &["watch", "chat"]);
+    assert!(!plain.contains('\x1b'), "{plain}");
+    let lines = said(&world, &["watch", "chat", "--json"]);
+    let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["kind"], &last["rollout"]["status"]), (&"ended".into(), &"succeeded".into()));
 }
 
 #[test]

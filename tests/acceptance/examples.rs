@@ -155,6 +155,27 @@ fn the_functions_of_the_examples_compute_what_their_pages_say() {
 }
 
 #[test]
+fn the_data_sources_and_the_token_of_the_examples_tell_of_a_real_endpoint() {
+    let (world, config) = World::applied(|config| config.with("endpoint.local", "{ token_required = true }"));
+    world.write(&config.model(&models().technical));
+    world.apply();
+    for (folder, expected) in [
+        ("data-sources/sluice_endpoint", "url = \"http://127.0.0.1"),
+        ("data-sources/sluice_endpoint_version", "technical.bin"),
+        ("data-sources/sluice_endpoint_versions", "\"v1 by "),
+        ("data-sources/sluice_rollouts", "\"succeeded\""),
+        ("data-sources/sluice_version_diff", "\"model.source\""),
+        ("ephemeral-resources/sluice_endpoint_token", "Opening complete"),
+    ] {
+        take(&world, &root().join("examples").join(folder));
+        let output = apply(&world, &[]);
+        assert!(output.stdout.contains(expected), "{folder}: no `{expected}` in {}", output.stdout);
+        let whole = output.stdout + &output.stderr;
+        assert!(!whole.contains("Check block assertion failed"), "{folder}: {whole}");
+    }
+}
+
+#[test]
 fn the_tests_with_mocks_pass_and_see_a_mistake() {
     let world = World::new();
     take(&world, &root().join("examples/testing"));

@@ -181,7 +181,8 @@ fn a_gate_that_asks_the_endpoint_itself_decides_by_status_and_text() {
 #[test]
 fn gates_that_nobody_here_can_answer_are_refused_when_planning() {
     let (world, config) = World::applied(|config| config);
-    world.write(&gated(config.clone(), "cloudwatch_alarm = \"errors\""));
+    let next = config.clone().model(&models().technical);
+    world.write(&gated(next, "cloudwatch_alarm = \"errors\""));
     world.terraform(&["plan"]).failed_with(&["No `cloudwatch_alarm` gates on the local cloud", "prometheus"]);
     world.write(&gated(config, "http = { url = \"http://user:secret@host/\" }"));
     world.terraform(&["plan"]).failed_with(&["A secret in an address"]);

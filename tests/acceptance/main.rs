@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+#[path = "../ledger/bucket/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests of the ledger, which use more of it")]
+mod bucket;
 mod config;
 mod load;
 mod mirror;
@@ -29,6 +32,7 @@ mod debug;
 mod drift;
 mod examples;
 mod failure;
+mod far_ledger;
 mod gates;
 mod guard;
 mod import;

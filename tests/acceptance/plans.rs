@@ -77,6 +77,9 @@ fn every_mistake_is_told_at_once_each_at_its_line() {
         .with("version.secret_env", "{ KEY = \"x\" }")
         .with("version.labels", "{ \"\" = \"x\" }")
         .with("endpoint.name", "\"Chat\"")
+        // Terraform does not check what refers to something that is wrong.
+        .with("endpoint.version", 0)
+        .with("endpoint.policy", "{ drain = { timeout = \"soon\" } }")
         .with("endpoint.timeouts", "{ update = \"0s\" }")
         .with("endpoint.labels", "{ a = null }");
     world.write(&config);
@@ -85,18 +88,21 @@ fn every_mistake_is_told_at_once_each_at_its_line() {
     let text = config.text();
     let lines: Vec<&str> = text.lines().collect();
     let mut found: Vec<(String, String)> = Vec::new();
-    for diagnostic in answer["diagnostics"].as_array().unwrap() {
+    let is_error = |diagnostic: &&Value| diagnostic["severity"] == "error";
+    for diagnostic in answer["diagnostics"].as_array().unwrap().iter().filter(is_error) {
         let line = diagnostic["range"]["start"]["line"].as_u64().unwrap();
         let attribute = lines[usize::try_from(line).unwrap() - 1].split('=').next().unwrap().trim();
         let block = diagnostic["address"].as_str().unwrap();
         found.push((block.to_owned(), attribute.to_owned()));
     }
     found.sort();
+    found.dedup();
     let expected = [
         ("sluice_deployment_policy.quick", "max_surge"),
         ("sluice_deployment_policy.quick", "min_ready"),
         ("sluice_endpoint.chat", "labels"),
         ("sluice_endpoint.chat", "name"),
+        ("sluice_endpoint.chat", "policy"),
         ("sluice_endpoint.chat", "timeouts"),
         ("sluice_endpoint_version.chat", "endpoint"),
         ("sluice_endpoint_version.chat", "env"),

@@ -14,7 +14,7 @@ fn terraform_understands_the_schema_as_it_was_last_reviewed() {
     let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
     let schema = serde_json::to_string_pretty(&shown["provider_schemas"][ADDRESS]).unwrap() + "\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/acceptance/schema.json");
-    if std::env::var_os("SLUICE_UPDATE_SCHEMA").is_some() {
+    if std::env::var_os("SLUICE_GENERATE").is_some() {
         std::fs::write(path, &schema).unwrap();
         return;
     }
@@ -22,7 +22,7 @@ fn terraform_understands_the_schema_as_it_was_last_reviewed() {
     let different = schema.lines().zip(reviewed.lines()).find(|(now, then)| now != then);
     assert!(
         schema == reviewed,
-        "the schema is another one ({different:?}): look at the change, then set SLUICE_UPDATE_SCHEMA=1"
+        "the schema is another one ({different:?}): look at the change, then run `make generate`"
     );
     assert_eq!(shown["provider_schemas"][ADDRESS]["functions"].as_object().unwrap().len(), 3);
 }

@@ -37,7 +37,7 @@ fn weights_that_somebody_set_show_and_the_next_apply_takes_them_away() {
     world.apply();
     let cloud = world.cloud();
     // The highest of all tokens that a rollout of this revision can hold.
-    let fence = (1 << 22) - 1;
+    let fence = (3 << 20) - 1;
     let weights = BTreeMap::from([(VersionNumber(0), 30), (VersionNumber(1), 70)]);
     world.block_on(cloud.set_weights(&chat(), Some(&weights), fence)).unwrap();
     drifts(&world, &["\"serving\" -> \"mixed\"", "+ \"v0\" = 30", "+ \"v1\" = 70"]);
@@ -71,7 +71,7 @@ fn another_live_version_shows_and_so_does_an_endpoint_that_is_gone() {
     world.write(&config.model(&models().technical));
     world.apply();
     world.roll_behind_the_back(0);
-    drifts(&world, &["live_version     = 1 -> 0"]);
+    drifts(&world, &["live_version", "1 -> 0"]);
     let drain = sluice::spec::Drain::default();
     world.block_on(world.engine().delete(&chat(), &drain)).unwrap();
     drifts(&world, &["sluice_endpoint.chat has been deleted"]);
@@ -161,7 +161,7 @@ fn a_refresh_makes_one_call_for_each_endpoint() {
     );
     config.set("provider.local", local);
     world.write(&config);
-    world.terraform(&["refresh"]).succeeded();
+    world.terraform(&["plan", "-refresh-only"]).succeeded();
     let mut made = std::mem::take(&mut *requests.lock().unwrap());
     made.sort();
     assert_eq!(made, ["GET /v1/endpoints/chat HTTP/1.1", "GET /v1/endpoints/talk HTTP/1.1"]);

@@ -4,6 +4,7 @@
 
 mod control;
 mod drain;
+mod figures;
 mod fixture;
 mod refuse;
 mod retry;

@@ -13,6 +13,7 @@ mod patience;
 #[allow(dead_code, reason = "shared with the acceptance tests, which use more of it")]
 mod processes;
 #[path = "../clouds/python.rs"]
+#[allow(dead_code, reason = "shared with the tests of clouds, which use more of it")]
 mod python;
 #[path = "../acceptance/terraform.rs"]
 #[allow(dead_code, reason = "shared with the acceptance tests, which use more of it")]

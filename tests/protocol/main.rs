@@ -12,8 +12,11 @@
 
 mod acceptance;
 mod client;
+mod lease;
 mod probe;
 mod process;
+mod random;
+mod surface;
 mod thing;
 
 use std::future::Future;
@@ -40,7 +43,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let wanted = arguments.iter().find(|argument| !argument.starts_with('-'));
     let exact = arguments.iter().any(|argument| argument == "--exact");
-    let chosen = process::TESTS.iter().chain(acceptance::TESTS).filter(|(name, _)| match wanted {
+    let all = process::TESTS.iter().chain(acceptance::TESTS).chain(lease::TESTS).chain(surface::TESTS);
+    let chosen = all.filter(|(name, _)| match wanted {
         Some(wanted) if exact => name == wanted,
         Some(wanted) => name.contains(wanted.as_str()),
         None => true,

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sluice::terraform::EphemeralResource;
 use sluice::terraform::diagnostics::{Diagnostics, Report};
 use sluice::terraform::resource::{
     ApplyOutcome, Context, CreateRequest, DataSource, DeleteRequest, Imported, ManagedResource, Provider,
@@ -62,6 +63,10 @@ impl Provider for ProbeProvider {
 
     fn resources(&self) -> Vec<Arc<dyn ManagedResource>> {
         vec![Arc::new(ProbeThing)]
+    }
+
+    fn ephemeral_resources(&self) -> Vec<Arc<dyn EphemeralResource>> {
+        vec![Arc::new(crate::lease::ProbeLease)]
     }
 
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {

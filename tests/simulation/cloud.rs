@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sluice::cloud::{
-    Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint, Retry,
+    Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, GateQuestion, ObservedEndpoint,
+    Retry,
 };
+use sluice::fleet::GateAnswer;
 use sluice::ledger::Ledger;
 use sluice::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
@@ -180,8 +182,30 @@ impl Cloud for SimCloud {
         if missing { Err(Self::error("find the model", CloudErrorKind::Artifact)) } else { Ok(()) }
     }
 
-    async fn retire_version(&self, _: &EndpointName, _: VersionNumber) -> Result<(), CloudError> {
+    async fn probe_capacity(&self, version: &PinnedVersion, replicas: u32) -> Result<(), CloudError> {
+        self.read("probe the capacity").await?;
+        let devices = self.world().capacity();
+        if replicas <= devices {
+            return Ok(());
+        }
+        let message =
+            format!("{replicas} replicas of {} need devices, and there are {devices}", version.number);
+        Err(Self::error("place the version", CloudErrorKind::Invalid).with_message(message))
+    }
+
+    async fn retire_version(&self, _: &EndpointName, version: VersionNumber) -> Result<(), CloudError> {
+        let mut world = self.world();
+        if world.replicas.iter().any(|replica| replica.version == version) {
+            world.violate(format!("{version} is retired while it runs"));
+        }
+        world.retired.insert(version);
         Ok(())
+    }
+
+    async fn read_gate(&self, question: &GateQuestion<'_>) -> Result<GateAnswer, CloudError> {
+        self.only_ours(question.endpoint);
+        self.read("ask a gate").await?;
+        Ok(self.world().ask_gate(question.new))
     }
 
     async fn put_endpoint(&self, _: &EndpointSpec) -> Result<EndpointAddress, CloudError> {

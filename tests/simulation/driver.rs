@@ -26,6 +26,8 @@ use super::world::{Knobs, World};
 const RUN_MAX: Duration = Duration::from_hours(6);
 /// An engine that was told to stop is done within this time.
 const STOP_MAX: Duration = Duration::from_secs(20);
+/// Time between two looks of somebody who promotes.
+const PROMOTED_EVERY: Duration = Duration::from_mins(5);
 /// Runs until the last target must be reached, once nothing goes wrong any more.
 const LAST_RUNS_MAX: u32 = 4;
 
@@ -56,6 +58,10 @@ impl Stage {
         let endpoint = EndpointName::new("chat").unwrap();
         for (number, (behaviour, replicas)) in (0..).zip(&script.versions) {
             world.behaviours.insert(VersionNumber(number), *behaviour);
+            world.moods.insert(
+                VersionNumber(number),
+                script.moods.get(number as usize).copied().unwrap_or_default(),
+            );
             let version = version(&endpoint, number, *replicas, &clock);
             ledger.mint(&version).await.unwrap();
             assert!(matches!(ledger.mint(&version).await, Err(LedgerError::VersionTaken { .. })));
@@ -130,7 +136,7 @@ impl Stage {
     }
 
     /// Asks something of the newest rollout.
-    async fn give(&self, command: Command) {
+    pub async fn give(&self, command: Command) {
         let revisions = self.ledger.rollout_revisions(CloudName::Local, &self.endpoint).await.unwrap();
         let Some(newest) = revisions.last() else { return };
         self.note(&format!("{} is asked of {newest}", command.as_str()));
@@ -144,7 +150,7 @@ impl Stage {
         self.attend(prepared, ending).await
     }
 
-    fn prepare(&mut self, apply: Apply, ending: Ending) -> (Engine, Target, Arc<Control>) {
+    pub fn prepare(&mut self, apply: Apply, ending: Ending) -> (Engine, Target, Arc<Control>) {
         let dies_at = if let Ending::DiesAtCall(call) = ending { Some(call) } else { None };
         let control = Control::new(self.random.fork(), dies_at);
         let world = self.world.clone();
@@ -204,6 +210,7 @@ impl Stage {
             () = control.died.notified() => return self.buried(&who),
             () = sleep(Duration::from_millis(dies_after)) => return self.buried(&who),
             () = stopped => None,
+            () = self.promote_in_time() => None,
         };
         let Some(result) = outcome else {
             self.violate(format!("{who} never ends"));
@@ -217,6 +224,17 @@ impl Stage {
         let mutated = world.mutations > before;
         referee::judge_end(&mut world, &result, mutated);
         Some(result)
+    }
+
+    /// Somebody promotes what waits for it, sooner or later.
+    async fn promote_in_time(&self) {
+        loop {
+            sleep(PROMOTED_EVERY).await;
+            let current = self.ledger.current_rollout(CloudName::Local, &self.endpoint).await.unwrap();
+            if current.is_some_and(|(_, entry)| entry.record.phase == Phase::AwaitingPromotion) {
+                self.give(Command::Promote).await;
+            }
+        }
     }
 
     fn buried(&self, who: &str) -> Outcome {

@@ -9,9 +9,10 @@ use sluice::fleet::{Fleet, Replica, ReplicaState};
 use sluice::rollout::{
     Accounting, Action, Decision, Failure, FailureClass, Input, Limits, Phase, Record, Side, step,
 };
-use sluice::spec::{DeploymentPolicy, EndpointName, ReplicaId, RolloutRevision, VersionNumber};
+use sluice::spec::{DeploymentPolicy, EndpointName, Promote, ReplicaId, RolloutRevision, VersionNumber};
 
 use super::referee;
+use super::world::Weights;
 use ReplicaState::{Draining, Ready, Requested, Starting, Unhealthy};
 
 /// One replica: version, state, and whether the record has seen it ready.
@@ -24,6 +25,9 @@ struct Node {
     turned: bool,
     flaps: u32,
     batches: u32,
+    /// Shares of the canary that have baked, and whether it is promoted.
+    canary: (u32, bool),
+    weights: Weights,
     /// Failures that the environment may still cause.
     mishaps: u32,
     end: Option<Phase>,
@@ -44,6 +48,7 @@ impl Course {
         record.flaps = node.flaps;
         record.earlier_failures = Some(BTreeMap::new());
         record.batch.done = node.batches;
+        (record.canary.done, record.canary.promoted) = node.canary;
         record.failure =
             node.turned.then(|| Failure { class: FailureClass::Start, reason: String::new(), at });
         let seen = node.replicas.iter().enumerate().filter(|(_, (_, _, seen))| *seen);
@@ -51,7 +56,7 @@ impl Course {
         record
     }
 
-    fn decide(&self, node: &Node) -> Decision {
+    fn fleet(&self, node: &Node) -> Fleet {
         let now = Timestamp::UNIX_EPOCH;
         let replicas = node.replicas.iter().enumerate().map(|(index, (version, state, _))| Replica {
             id: id(index),
@@ -61,7 +66,12 @@ impl Course {
             start_failures: u32::from(*state == Unhealthy),
             reason: None,
         });
-        let fleet = Fleet { observed_at: now, replicas: replicas.collect(), weights: None };
+        Fleet { observed_at: now, replicas: replicas.collect(), weights: node.weights.clone() }
+    }
+
+    fn decide(&self, node: &Node) -> Decision {
+        let now = Timestamp::UNIX_EPOCH;
+        let fleet = self.fleet(node);
         let record = self.record(node);
         let accounting = Accounting::Devices;
         step(&Input {
@@ -78,7 +88,7 @@ impl Course {
     /// What a step makes of a moment: carried out in full, and each of its actions alone.
     fn steps(&self, node: &Node) -> (Node, Vec<Node>) {
         let decision = self.decide(node);
-        check(node, &decision);
+        self.check(node, &decision);
         let record = &decision.record;
         let after = |actions: &[Action]| {
             let mut replicas: Vec<Part> = Vec::new();
@@ -87,7 +97,11 @@ impl Course {
                 let state = if stopped { Draining } else { *state };
                 replicas.push((*version, state, record.seen_ready.contains(&id(index)) && state != Draining));
             }
+            let mut weights = node.weights.clone();
             for action in actions {
+                if let Action::Weights { weights: ordered } = action {
+                    weights.clone_from(ordered);
+                }
                 if let Action::Start { version, count, .. } = action {
                     replicas.extend((0..*count).map(|_| (version.0, Requested, false)));
                 }
@@ -96,6 +110,8 @@ impl Course {
                 turned: record.failure.is_some(),
                 flaps: record.flaps,
                 batches: record.batch.done,
+                canary: (record.canary.done, record.canary.promoted),
+                weights,
                 mishaps: node.mishaps,
                 end: Some(record.phase).filter(|phase| phase.is_terminal()),
                 replicas: sorted(replicas),
@@ -103,6 +119,49 @@ impl Course {
         };
         let alone = decision.actions.iter().map(|action| after(std::slice::from_ref(action))).collect();
         (after(&decision.actions), alone)
+    }
+
+    /// Somebody promotes the canary, at any time.
+    fn promoted(&self, node: &Node) -> Option<Node> {
+        let waits = self.policy.effective_canary().is_some() && self.from.is_some();
+        let may = waits && !node.turned && !node.canary.1;
+        may.then(|| Node { canary: (node.canary.0, true), ..node.clone() })
+    }
+
+    /// The canary has done all it can by itself.
+    fn waits_for_a_word(&self, node: &Node) -> bool {
+        let canary = self.policy.effective_canary();
+        canary.is_some_and(|canary| canary.promote == Promote::Manual && node.canary.0 >= canary.stages())
+    }
+
+    /// Cap, floor, the last one that serves, and a fair split of traffic, whichever part of the decision is carried out.
+    fn check(&self, node: &Node, decision: &Decision) {
+        let Limits { cap, floor, .. } = referee::limits(&decision.record);
+        let fleet = self.fleet(node);
+        let occupied = u32::try_from(node.replicas.len()).unwrap();
+        let ready = fleet.serving();
+        let (mut starts, mut stops) = (0, 0);
+        for action in &decision.actions {
+            match action {
+                Action::Start { count, .. } => starts += count,
+                Action::Stop { replica } => {
+                    let index = (0..node.replicas.len()).find(|index| &id(*index) == replica).unwrap();
+                    let (version, state, _) = node.replicas[index];
+                    let serves = state == Ready && fleet.gives_traffic_to(VersionNumber(version));
+                    stops += usize::from(serves);
+                }
+                Action::Weights { weights } => {
+                    let overload = referee::overload(&fleet, weights.as_ref(), &decision.record);
+                    assert_eq!(overload, None, "{node:?} {decision:?}");
+                }
+            }
+        }
+        assert!(starts == 0 || occupied + starts <= cap, "cap {cap}: {node:?} {decision:?}");
+        assert!(stops == 0 || ready - stops >= floor as usize, "floor {floor}: {node:?} {decision:?}");
+        assert!(ready == 0 || ready > stops, "nothing serves any more: {node:?} {decision:?}");
+        if decision.record.phase.is_terminal() {
+            assert!(node.weights.is_none() || decision.record.phase != Phase::Succeeded, "{node:?}");
+        }
     }
 }
 
@@ -113,27 +172,6 @@ fn id(index: usize) -> ReplicaId {
 fn sorted(mut replicas: Vec<Part>) -> Vec<Part> {
     replicas.sort();
     replicas
-}
-
-/// Cap, floor and the last one that serves, whichever part of the decision is carried out.
-fn check(node: &Node, decision: &Decision) {
-    let Limits { cap, floor, .. } = referee::limits(&decision.record);
-    let occupied = u32::try_from(node.replicas.len()).unwrap();
-    let ready = node.replicas.iter().filter(|(_, state, _)| *state == Ready).count();
-    let (mut starts, mut stops) = (0, 0);
-    for action in &decision.actions {
-        match action {
-            Action::Start { count, .. } => starts += count,
-            Action::Stop { replica } => {
-                let index = (0..node.replicas.len()).find(|index| &id(*index) == replica).unwrap();
-                stops += usize::from(node.replicas[index].1 == Ready);
-            }
-            Action::Weights { .. } => panic!("nobody set weights"),
-        }
-    }
-    assert!(starts == 0 || occupied + starts <= cap, "cap {cap}: {node:?} {decision:?}");
-    assert!(stops == 0 || ready - stops >= floor as usize, "floor {floor}: {node:?} {decision:?}");
-    assert!(ready == 0 || ready > stops, "nothing serves any more: {node:?} {decision:?}");
 }
 
 /// What an environment without failures does next.
@@ -178,6 +216,8 @@ fn explore(course: &Course, mishaps_max: u32) -> usize {
         turned: false,
         flaps: 0,
         batches: 0,
+        canary: (0, false),
+        weights: None,
         mishaps: mishaps_max,
         end: None,
     };
@@ -192,8 +232,10 @@ fn explore(course: &Course, mishaps_max: u32) -> usize {
             continue;
         }
         let (whole, parts) = course.steps(&node);
-        let kind = good_events(&node).into_iter().chain([whole]).map(|next| (next, true));
-        let unkind = mishaps(&node).into_iter().chain(parts).map(|next| (next, false));
+        let promoted = course.promoted(&node).into_iter();
+        let (word, nagging): (Vec<_>, Vec<_>) = promoted.partition(|_| course.waits_for_a_word(&node));
+        let kind = good_events(&node).into_iter().chain(word).chain([whole]).map(|next| (next, true));
+        let unkind = mishaps(&node).into_iter().chain(parts).chain(nagging).map(|next| (next, false));
         for (next, kind) in kind.chain(unkind) {
             let known = reached_from.entry(next.clone()).or_insert_with(|| {
                 queue.push_back(next);
@@ -269,4 +311,37 @@ fn batches_and_other_numbers_of_replicas_leave_no_dead_end() {
             }
         }
     }
+}
+
+#[test]
+fn canaries_and_second_fleets_leave_no_dead_end_and_overload_nobody() {
+    let kinds = [
+        json!({ "canary": { "bake": "0s" } }),
+        json!({ "canary": { "bake": "0s", "weight": "50%" } }),
+        json!({ "canary": { "bake": "0s", "weight": "10%", "steps": ["60%"], "promote": "manual" } }),
+        json!({ "canary": { "bake": "0s", "weight": "0%", "size": "50%" }, "batch": { "size": 1 } }),
+    ];
+    let mut moments = 0;
+    for kind in kinds {
+        for replicas in 1..=3 {
+            for (surge, unavailable) in [(1, 0), (0, 1), (1, 1)] {
+                let mut policy = kind.clone();
+                policy["max_surge"] = surge.into();
+                policy["max_unavailable"] = unavailable.into();
+                policy["min_ready"] = "0s".into();
+                if replicas > 1 || surge > 0 {
+                    moments += explore(&course(replicas, replicas, policy), 1);
+                }
+            }
+        }
+    }
+    for promote in ["auto", "manual"] {
+        for replicas in 1..=3 {
+            let policy = json!({
+                "strategy": "blue_green", "canary": { "bake": "0s", "promote": promote }, "min_ready": "0s",
+            });
+            moments += explore(&course(replicas, replicas, policy), if replicas < 3 { 2 } else { 1 });
+        }
+    }
+    println!("{moments} moments");
 }

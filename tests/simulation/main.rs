@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+mod canaries;
 mod clock;
 mod cloud;
 mod control;
@@ -18,4 +19,5 @@ mod scene;
 mod script;
 mod seeds;
 mod store;
+mod traffic;
 mod world;

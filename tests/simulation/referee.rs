@@ -1,9 +1,14 @@
 //! Watches every instant: limits at each change, promises at each end, the journals at last.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use sluice::engine::{EngineError, Report, verify};
+use sluice::fleet::{Fleet, GateVerdict};
 use sluice::ledger::{Entry, EntryKind, Ledger};
 use sluice::rollout::{Limits, Phase, Record};
 use sluice::spec::{CloudName, EndpointName, OnInterrupt, RolloutRevision, VersionNumber};
+use sluice::version::Digest;
 
 use super::clock::Millis;
 use super::cloud::Change;
@@ -61,7 +66,12 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
     let Limits { cap, floor, .. } = limits(record);
     let (occupied, ready) = (world.occupied(), world.ready());
     match change {
-        Change::Weights(_) => {}
+        Change::Weights(weights) => {
+            if let Some(what) = overload(&world.fleet_at(seen_at), weights.as_ref(), record) {
+                world.violate(what);
+            }
+            world.weigh(weights.clone());
+        }
         Change::Start { id, version } => {
             world.start(id, *version);
             let ours = world.occupied().saturating_sub(world.additions_since(seen_at));
@@ -73,19 +83,21 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
             }
         }
         Change::Stop { id } => {
-            let served_then = world
-                .fleet_at(seen_at)
-                .replicas
-                .iter()
-                .any(|replica| &replica.id == id && replica.state.is_ready());
+            let seen = world.fleet_at(seen_at);
+            let served_then = seen.replicas.iter().any(|replica| {
+                &replica.id == id && replica.state.is_ready() && seen.gives_traffic_to(replica.version)
+            });
             world.stop(id);
             if !served_then {
-                // It came up since: the engine let it go as one that does not serve.
+                // It came up since, or had no traffic: the engine let it go as one that does not serve.
                 return;
             }
             let left = world.ready() + world.losses_since(seen_at);
             if world.ready() < ready && left < floor {
                 world.violate(format!("{id} is stopped: {left} ready are left, {floor} must be"));
+            }
+            if world.ready() > 0 && world.unserved() && world.losses_since(seen_at) == 0 {
+                world.violate(format!("{id} is stopped, and what is ready gets no traffic"));
             }
             if world.ready() < ready && left == 0 && !record.policy.allow_downtime {
                 world.violate(format!("{id} is stopped, the last one that was ready"));
@@ -94,10 +106,38 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
     }
 }
 
+/// No version gets more of the traffic than its ready replicas can carry, and nobody is left without an answer.
+pub fn overload(
+    fleet: &Fleet,
+    weights: Option<&BTreeMap<VersionNumber, u32>>,
+    record: &Record,
+) -> Option<String> {
+    let weights = weights?;
+    let ready = |version: VersionNumber| u32::try_from(fleet.ready_of(version)).unwrap();
+    let serving = u32::try_from(fleet.ready()).unwrap();
+    if serving > 0 && weights.iter().all(|(version, weight)| *weight == 0 || ready(*version) == 0) {
+        return Some(format!("{weights:?} leaves out everything that is ready"));
+    }
+    let version = record.wanted().version;
+    let of_all = |weights: &BTreeMap<VersionNumber, u32>| {
+        100 * weights.get(&version).copied().unwrap_or(0) / weights.values().sum::<u32>().max(1)
+    };
+    let share = of_all(weights);
+    if record.is_rolling_back() && fleet.weights.as_ref().is_some_and(|before| of_all(before) == share) {
+        // It has this share already, and nobody else is trusted with more.
+        return None;
+    }
+    let carried = 100 * ready(version) / limits(record).floor.min(serving).max(1);
+    (share > carried).then(|| format!("{version} gets {share} of 100 and can carry {carried}"))
+}
+
 /// What the end of a run promises.
 pub fn judge_end(world: &mut World, result: &Result<Report, EngineError>, mutated: bool) {
     let Ok(report) = result else { return };
     let record = &report.record;
+    if matches!(record.phase, Phase::Succeeded | Phase::RolledBack) && world.weights.is_some() {
+        world.violate(format!("it ended with traffic split by {:?}", world.weights));
+    }
     match record.phase {
         Phase::Succeeded => alone(world, record.to.version, record.to.replicas, "succeeded"),
         Phase::RolledBack => {
@@ -140,6 +180,7 @@ pub async fn judge_journals(ledger: &Ledger, endpoint: &EndpointName) -> Result<
         if let Some(finding) = verify(endpoint, &entries).findings.first() {
             return Err(format!("{revision}: {finding}"));
         }
+        gates_have_passed(&entries).map_err(|what| format!("{revision}: {what}"))?;
         let mut before: Option<&Entry> = None;
         for (index, (entry, _)) in entries.iter().enumerate() {
             let hash = index.checked_sub(1).map(|last| entries[last].1.clone());
@@ -157,6 +198,29 @@ pub async fn judge_journals(ledger: &Ledger, endpoint: &EndpointName) -> Result<
         let unfinished = before.is_some_and(|entry| !entry.record.phase.is_terminal());
         if unfinished && index + 1 < revisions.len() {
             return Err(format!("{revision} was left unfinished and another one was begun"));
+        }
+    }
+    Ok(())
+}
+
+/// Missing data is never a pass: whatever has baked was called good by every gate, by a reading that is in the journal.
+fn gates_have_passed(entries: &[(Entry, Digest)]) -> Result<(), String> {
+    let mut passed: BTreeMap<usize, Timestamp> = BTreeMap::new();
+    for (entry, _) in entries {
+        let Some(seen) = &entry.seen else { continue };
+        for reading in &seen.readings {
+            match reading.verdict {
+                GateVerdict::Pass => passed.insert(reading.gate, reading.at),
+                GateVerdict::Fail | GateVerdict::Inconclusive => passed.remove(&reading.gate),
+            };
+        }
+        let (before, after) = (&seen.record, &entry.record);
+        let baked = after.canary.done > before.canary.done || after.batch.done > before.batch.done;
+        let Some(since) = before.bakes_since().filter(|_| baked) else { continue };
+        let without =
+            (0..before.policy.gates.len()).find(|gate| passed.get(gate).is_none_or(|at| *at < since));
+        if let Some(gate) = without {
+            return Err(format!("entry {}: it has baked, and gate {gate} never passed", entry.sequence));
         }
     }
     Ok(())

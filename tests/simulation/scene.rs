@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use sluice::engine::EngineError;
+use sluice::engine::{EndpointView, EngineError};
 use sluice::ledger::Entry;
-use sluice::rollout::{Phase, Record};
+use sluice::rollout::{Command, Phase, Record};
 use sluice::spec::{CloudName, DeploymentPolicy, VersionNumber};
 
 use super::cloud::now;
 use super::driver::{Outcome, Stage};
 use super::referee;
 use super::script::{Apply, Ending, Script};
-use super::world::{Behaviour, Knobs};
+use super::world::{Behaviour, Knobs, Mood};
 
 /// A calm world: starts take about ten seconds, drains five.
 pub fn calm() -> Knobs {
@@ -23,6 +23,7 @@ pub async fn stage(versions: &[(Behaviour, u32)], policy: serde_json::Value, kno
     let policy: DeploymentPolicy = serde_json::from_value(policy).unwrap();
     let script = Script {
         versions: versions.to_vec(),
+        moods: Vec::new(),
         policies: vec![policy],
         acts: Vec::new(),
         externals: Vec::new(),
@@ -68,9 +69,26 @@ impl Stage {
         error
     }
 
+    /// What an onlooker is shown.
+    pub async fn view(&mut self) -> EndpointView {
+        let (engine, ..) =
+            self.prepare(Apply { version: 0, policy: 0, machine: 0, skew_seconds: 0 }, Ending::Free);
+        engine.view(&self.endpoint).await.unwrap().unwrap()
+    }
+
+    /// Somebody wants the newest rollout to go back.
+    pub async fn abort(&self) {
+        self.give(Command::Abort).await;
+    }
+
     /// Sets how replicas of a version behave from now on, those that run included.
     pub fn becomes(&self, version: u32, behaviour: Behaviour) {
         now(&self.world).behaviours.insert(VersionNumber(version), behaviour);
+    }
+
+    /// Sets what gates say of a version from now on.
+    pub fn feels(&self, version: u32, mood: Mood) {
+        now(&self.world).moods.insert(VersionNumber(version), mood);
     }
 
     /// Sets the number of devices from now on.

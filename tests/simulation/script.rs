@@ -1,11 +1,11 @@
 //! What happens in one simulation: drawn from a seed, readable when printed.
 
-use sluice::rollout::Command;
-use sluice::spec::{CountOrPercent, DeploymentPolicy};
+use sluice::rollout::{Adjustment, Command};
+use sluice::spec::{BatchPause, CountOrPercent, DeploymentPolicy, TimeSpan};
 
 use super::clock::Millis;
 use super::random::Random;
-use super::world::{Behaviour, External, Knobs};
+use super::world::{Behaviour, External, Knobs, Mood};
 
 /// The policy of the last applies: it can move any number of replicas.
 pub const LAST_POLICY: usize = 3;
@@ -15,6 +15,8 @@ pub const LAST_POLICY: usize = 3;
 pub struct Script {
     /// Behaviour and replicas of each version, v0 first. The last one can be reached in the end.
     pub versions: Vec<(Behaviour, u32)>,
+    /// What gates say of each version.
+    pub moods: Vec<Mood>,
     pub policies: Vec<DeploymentPolicy>,
     pub acts: Vec<Act>,
     pub externals: Vec<(Millis, External)>,
@@ -70,8 +72,10 @@ impl Script {
         let acts = acts(&mut random, versions.len(), skewed);
         let externals = externals(&mut random, faults_end);
         let knobs = knobs(&mut random, desired, faults_end);
+        let moods = moods(&mut random, versions.len());
         Self {
             versions,
+            moods,
             policies,
             acts,
             externals,
@@ -94,6 +98,52 @@ fn versions(random: &mut Random, desired: u32) -> Vec<(Behaviour, u32)> {
     versions
 }
 
+/// The last version is sound, so that it can be reached.
+fn moods(random: &mut Random, versions: usize) -> Vec<Mood> {
+    let kinds = [Mood::Sound, Mood::Sound, Mood::Sound, Mood::Fickle, Mood::Silent, Mood::Broken];
+    let mut moods: Vec<Mood> = (1..versions).map(|_| random.pick(&kinds)).collect();
+    moods.push(Mood::Sound);
+    moods
+}
+
+/// What makes a policy more than rolling.
+fn refine(random: &mut Random, policy: &mut serde_json::Value) {
+    let bake = format!("{}s", random.within(0, 40));
+    let strategies = ["rolling", "rolling", "rolling", "canary", "blue_green", "all_at_once"];
+    let strategy = random.pick(&strategies);
+    policy["strategy"] = strategy.into();
+    if strategy != "rolling" && random.permille(800) {
+        policy["max_surge"] = serde_json::Value::Null;
+    }
+    let promote = random.pick(&["auto", "auto", "manual"]);
+    if strategy == "blue_green" {
+        policy["canary"] = serde_json::json!({ "bake": bake, "promote": promote });
+    } else if strategy == "canary" || strategy == "rolling" && random.permille(300) {
+        let first = random.within(0, 60);
+        let mut shares = vec![format!("{}%", (first + random.within(1, 39)).min(100))];
+        shares.extend(random.permille(300).then(|| "100%".to_owned()));
+        let steps = if random.permille(500) { shares } else { Vec::new() };
+        let size = random.permille(300).then(|| random.pick(&["1", "2", "50%"]));
+        let weight = random.permille(600).then(|| format!("{first}%"));
+        policy["canary"] = serde_json::json!({
+            "size": size, "weight": weight, "steps": steps, "bake": bake, "promote": promote,
+        });
+    }
+    if random.permille(350) {
+        let gate = |random: &mut Random| {
+            let interval = format!("{}s", random.within(2, 20));
+            serde_json::json!({
+                "cloudwatch_alarm": "alarm", "interval": interval, "failures_max": random.within(1, 3),
+            })
+        };
+        let count = random.within(1, 2);
+        policy["gates"] = (0..count).map(|_| gate(random)).collect();
+    }
+    if random.permille(250) {
+        policy["keep_warm"] = format!("{}s", random.within(1, 90)).into();
+    }
+}
+
 fn policy(random: &mut Random, desired: u32) -> DeploymentPolicy {
     let amount = |random: &mut Random| match random.within(0, 2) {
         0 => serde_json::json!(random.within(0, 3)),
@@ -105,7 +155,7 @@ fn policy(random: &mut Random, desired: u32) -> DeploymentPolicy {
             "size": random.within(1, u64::from(desired) + 1), "bake": format!("{}s", random.within(0, 30)),
         })
     });
-    let policy = serde_json::json!({
+    let mut policy = serde_json::json!({
         "max_surge": amount(random),
         "max_unavailable": amount(random),
         "batch": batch,
@@ -124,6 +174,9 @@ fn policy(random: &mut Random, desired: u32) -> DeploymentPolicy {
         "on_interrupt": random.pick(&["hold", "hold", "rollback"]),
         "allow_downtime": random.permille(100),
     });
+    if random.permille(600) {
+        refine(random, &mut policy);
+    }
     let policy: DeploymentPolicy = serde_json::from_value(policy).unwrap();
     if policy.validate().is_empty() {
         policy
@@ -165,9 +218,21 @@ fn acts(random: &mut Random, versions: usize, skewed: bool) -> Vec<Act> {
 
 /// Every pause ends: by a word to go on, or to go back.
 fn commands(random: &mut Random) -> Vec<(Millis, Command)> {
+    if random.permille(300) {
+        let other = if random.permille(500) { Command::Promote } else { Command::Adjust(adjustment(random)) };
+        return vec![(random.within(0, 200_000), other)];
+    }
     let first = random.pick(&[Command::Pause, Command::Pause, Command::Abort]);
     let last = random.pick(&[Command::Resume, Command::Resume, Command::Abort]);
     vec![(random.within(0, 60_000), first), (random.within(0, 400_000), last)]
+}
+
+fn adjustment(random: &mut Random) -> Adjustment {
+    Adjustment {
+        size: random.permille(700).then(|| CountOrPercent::Count(random.count(0, 5))),
+        bake: random.permille(500).then(|| TimeSpan::from_seconds(random.within(0, 30))),
+        pause: random.permille(200).then_some(BatchPause::None),
+    }
 }
 
 fn skew(random: &mut Random, skewed: bool) -> i64 {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use sluice::fleet::{Fleet, Replica, ReplicaState};
+use sluice::fleet::{Fleet, GateAnswer, Replica, ReplicaState};
 use sluice::spec::{ReplicaId, VersionNumber};
 
 use super::clock::{Millis, SkewedClock};
@@ -26,6 +26,20 @@ pub enum Behaviour {
     Missing,
     /// The cloud refuses to start them, for good.
     Refused,
+}
+
+/// What gates say of a version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mood {
+    /// They pass.
+    #[default]
+    Sound,
+    /// They fail.
+    Broken,
+    /// They say nothing.
+    Silent,
+    /// They say this and that.
+    Fickle,
 }
 
 /// What may go wrong, until it stops going wrong.
@@ -78,6 +92,9 @@ pub struct World {
     pub random: Random,
     pub knobs: Knobs,
     pub behaviours: BTreeMap<VersionNumber, Behaviour>,
+    pub moods: BTreeMap<VersionNumber, Mood>,
+    /// Versions whose artifacts the cloud no longer keeps.
+    pub retired: BTreeSet<VersionNumber>,
     pub replicas: Vec<SimReplica>,
     pub externals: BTreeSet<(Millis, External)>,
     pub timeline: Vec<String>,
@@ -107,6 +124,8 @@ impl World {
             random,
             knobs,
             behaviours: BTreeMap::new(),
+            moods: BTreeMap::new(),
+            retired: BTreeSet::new(),
             replicas: Vec::new(),
             externals: BTreeSet::new(),
             timeline: Vec::new(),
@@ -169,6 +188,18 @@ impl World {
         u32::try_from(self.additions.iter().filter(|at| **at >= since).count()).unwrap()
     }
 
+    /// What a gate says of a version when it is asked now.
+    pub fn ask_gate(&mut self, version: VersionNumber) -> GateAnswer {
+        let mood = self.moods.get(&version).copied().unwrap_or_default();
+        let fickle = [Mood::Sound, Mood::Sound, Mood::Silent, Mood::Broken];
+        let mood = if mood == Mood::Fickle { self.random.pick(&fickle) } else { mood };
+        match mood {
+            Mood::Sound | Mood::Fickle => GateAnswer::pass("1 of 1"),
+            Mood::Broken => GateAnswer::fail("0 of 1"),
+            Mood::Silent => GateAnswer::inconclusive("no samples"),
+        }
+    }
+
     /// The fleet as it was at `at`, or as long ago as anybody remembers.
     pub fn fleet_at(&self, at: Millis) -> Fleet {
         let seen = self.past.iter().rev().find(|(since, ..)| *since <= at).or(self.past.front());
@@ -183,6 +214,12 @@ impl World {
             self.note(&format!("traffic is split by {:?}", self.weights));
             self.remember();
         }
+    }
+
+    /// The split of traffic leaves out everything that is ready.
+    pub fn unserved(&self) -> bool {
+        let Some(weights) = &self.weights else { return false };
+        weights.iter().all(|(version, weight)| *weight == 0 || self.ready_of(*version) == 0)
     }
 
     /// The share of requests that a version gets, of a hundred. Requests for which nobody is ready count for none.
@@ -217,6 +254,18 @@ impl World {
         replica.state = ReplicaState::Draining;
         replica.ready_since = None;
         self.tell("leaves", &id.clone());
+    }
+
+    pub fn ids_of(&self, version: VersionNumber) -> Vec<ReplicaId> {
+        let of_it = self.replicas.iter().filter(|replica| replica.version == version);
+        of_it.map(|replica| replica.id.clone()).collect()
+    }
+
+    /// The process of a replica dies; its supervisor starts it again.
+    pub fn break_down(&mut self, id: &ReplicaId) {
+        if let Some(index) = self.replicas.iter().position(|replica| &replica.id == id) {
+            self.fall(index, "dies", 2_000, 0);
+        }
     }
 
     pub fn tell(&mut self, what: &str, id: &ReplicaId) {
@@ -268,7 +317,7 @@ impl World {
         }
     }
 
-    fn capacity(&self) -> u32 {
+    pub fn capacity(&self) -> u32 {
         let past = self.knobs.capacity.iter().rev().find(|(at, _)| *at <= self.now);
         past.map_or(u32::MAX, |(_, devices)| *devices)
     }

@@ -5,6 +5,8 @@
 
 mod ask;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

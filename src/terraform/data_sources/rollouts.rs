@@ -18,7 +18,7 @@ use crate::terraform::value::Value;
 
 /// Every rollout of an endpoint, newest first. Empty for an endpoint that has none.
 #[derive(Serialize, JsonSchema)]
-struct Rollouts {
+struct History {
     /// The cloud. The provider's by default.
     #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS),
         extend("x-terraform" = { "computed": "optional" }))]
@@ -39,7 +39,7 @@ pub(super) struct RolloutsSource {
 
 impl RolloutsSource {
     pub(super) fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<Rollouts>(0)?, connections })
+        Ok(Self { schema: ResourceSchema::from_type::<History>(0)?, connections })
     }
 }
 
@@ -66,7 +66,7 @@ impl DataSource for RolloutsSource {
             let rollout = report(engine.ledger.rollout(cloud, &endpoint, revision).await, diagnostics)?;
             rollouts.extend(rollout.map(|(_, entry)| RolloutView::from(&entry.record)));
         }
-        let all = Rollouts { cloud, endpoint, rollouts };
+        let all = History { cloud, endpoint, rollouts };
         found(&self.schema, config, &serde_json::to_value(all).ok()?)
     }
 }

@@ -1,4 +1,5 @@
 //! Friendli Dedicated Endpoints.
 
+mod acceptance;
 mod conformance;
 mod emulator;

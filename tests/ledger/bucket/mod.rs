@@ -140,13 +140,13 @@ fn judge(
             Ok(answer::object(found.ok_or_else(missing)?))
         }
         (&Method::PUT, key) if query.is_empty() || query == "x-id=PutObject" => {
-            put(shared, key, headers, body)
+            put(shared, key, headers, &body)
         }
         _ => Err(invalid(format!("{method} {uri} is not known here"))),
     }
 }
 
-fn put(shared: &Shared, key: &str, headers: &HeaderMap, body: Bytes) -> Result<Response<Body>, Refusal> {
+fn put(shared: &Shared, key: &str, headers: &HeaderMap, body: &Bytes) -> Result<Response<Body>, Refusal> {
     let condition = headers.get("if-none-match").map(|value| value.to_str().unwrap_or_default());
     let fault = shared.faults.lock().unwrap().pop();
     let mut objects = shared.objects.lock().unwrap();
@@ -170,5 +170,5 @@ fn put(shared: &Shared, key: &str, headers: &HeaderMap, body: Bytes) -> Result<R
         let message = "We encountered an internal error. Please try again.".to_owned();
         return Err((StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message));
     }
-    Ok(answer::written(&body))
+    Ok(answer::written(body))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::faults::Fault;
 use super::outcome::{Habits, Outcome};
-use super::service::Service;
+use super::service::{Command, Service};
 
 /// What a test tells the emulator.
 #[derive(Debug, Deserialize)]
@@ -18,6 +18,9 @@ pub enum Instruction {
     Fault(Fault),
     Expire(bool),
     GrantCapacity { id: String },
+    Sleep { id: String },
+    Terminate { id: String },
+    Delete { id: String },
     RollBack { id: String, to: u32 },
     Edit { id: String, body: Value },
     Versions { id: String },
@@ -33,6 +36,9 @@ pub fn follow(service: &mut Service, instruction: Instruction) -> Value {
         Instruction::Fault(fault) => service.faults.add(fault),
         Instruction::Expire(expired) => service.expired = expired,
         Instruction::GrantCapacity { id } => service.endpoints().get_mut(&id).unwrap().grant_capacity(),
+        Instruction::Sleep { id } => service.command_in_the_console(&id, Command::Sleep),
+        Instruction::Terminate { id } => service.command_in_the_console(&id, Command::Terminate),
+        Instruction::Delete { id } => drop(service.endpoints().remove(&id)),
         Instruction::RollBack { id, to } => service.roll_back_in_the_console(&id, to),
         Instruction::Edit { id, body } => service.edit_in_the_console(&id, &body),
         Instruction::Versions { id } => return versions(service, &id),

@@ -244,6 +244,12 @@ impl Service {
         self.mint(&caller, id, settings, Some(&comment)).unwrap();
     }
 
+    /// Somebody presses a button in the vendor's console.
+    pub fn command_in_the_console(&mut self, id: &str, command: Command) {
+        let team = self.endpoints()[id].identity.team.clone();
+        self.command(&Caller { team, user: "usr-console".into() }, id, command).unwrap();
+    }
+
     /// Somebody changes settings in the vendor's console.
     pub fn edit_in_the_console(&mut self, id: &str, body: &Value) {
         let team = self.endpoints()[id].identity.team.clone();

@@ -1,0 +1,69 @@
+//! What one decision costs: it has to grow with the number of replicas and no faster.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use jiff::Timestamp;
+use sluice::fleet::{Fleet, Replica, ReplicaState};
+use sluice::rollout::{Accounting, Input, Record, Side, step};
+use sluice::spec::{DeploymentPolicy, EndpointName, ReplicaId, RolloutRevision, VersionNumber};
+
+/// In the middle of a rollout by quarters: a quarter has been replaced, the next one is on its way up, and some of what
+/// it replaces drains.
+fn scene(replicas: u32) -> (EndpointName, Fleet, Record, Timestamp) {
+    let endpoint = EndpointName::new("bench").expect("a good name");
+    let now = Timestamp::UNIX_EPOCH;
+    let policy: DeploymentPolicy =
+        serde_json::from_value(serde_json::json!({ "max_surge": "25%", "max_unavailable": "25%" }))
+            .expect("a good policy");
+    let side = |version| Side { version: VersionNumber(version), replicas };
+    let mut record = Record::new(RolloutRevision(1), Some(side(0)), side(1), policy, now);
+    record.starts = replicas / 2;
+    let replica = |index: u32| {
+        let (version, state) = match index * 4 / replicas {
+            0 => (1, ReplicaState::Available),
+            1 => (1, ReplicaState::Starting),
+            2 if index % 3 == 0 => (0, ReplicaState::Draining),
+            _ => (0, ReplicaState::Available),
+        };
+        let id = if version == 1 {
+            ReplicaId::of_rollout(&endpoint, RolloutRevision(1), index)
+        } else {
+            ReplicaId(format!("bench-r0-{index}"))
+        };
+        let ready_since = (state == ReplicaState::Available).then_some(now);
+        Replica { id, version: VersionNumber(version), state, ready_since, start_failures: 0, reason: None }
+    };
+    let fleet = Fleet { observed_at: now, replicas: (0..replicas).map(replica).collect(), weights: None };
+    record.seen_ready = fleet
+        .replicas
+        .iter()
+        .filter(|replica| replica.version == VersionNumber(1) && replica.state.is_ready())
+        .map(|replica| replica.id.clone())
+        .collect();
+    (endpoint, fleet, record, now)
+}
+
+fn one_step(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("step");
+    for replicas in [100, 1_000, 10_000] {
+        let (endpoint, fleet, record, now) = scene(replicas);
+        group.throughput(Throughput::Elements(replicas.into()));
+        group.bench_function(BenchmarkId::from_parameter(replicas), |bencher| {
+            bencher.iter(|| {
+                let accounting = Accounting::Devices;
+                let input = Input {
+                    endpoint: &endpoint,
+                    fleet: &fleet,
+                    record: &record,
+                    readings: &[],
+                    now,
+                    accounting,
+                };
+                step(&input)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, one_step);
+criterion_main!(benches);
