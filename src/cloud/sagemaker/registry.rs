@@ -1,10 +1,11 @@
 //! Models and endpoint configurations: what versions are made of here.
 
 use super::client::Client;
-use super::convert::{endpoint_config, model, refusal};
+use super::convert::{ATTEMPTS_MAX, endpoint_config, model, refusal};
 use super::settings::Service;
 use super::types::{ConfigName, EndpointConfig, Model, ModelName, Nothing};
-use crate::cloud::{CloudError, CloudErrorKind};
+use crate::cloud::transport::pause_after;
+use crate::cloud::{CloudError, CloudErrorKind, Retry};
 use crate::spec::{EndpointName, PinnedVersion};
 
 impl Client {
@@ -44,7 +45,21 @@ impl Client {
                 return Err(taken(&words, "another endpoint configuration has this name"));
             }
         }
-        Ok(())
+        self.await_config(&config.endpoint_config_name).await
+    }
+
+    /// What was just made may be seen a little later, and AWS says to look for it before it is used.
+    async fn await_config(&self, name: &str) -> Result<(), CloudError> {
+        let mut attempt = 1;
+        loop {
+            match self.describe_config(name).await {
+                Err(error) if attempt < ATTEMPTS_MAX && error.kind == CloudErrorKind::NotFound => {
+                    pause_after(attempt, Retry::Backoff).await;
+                }
+                found => return found.map(drop),
+            }
+            attempt += 1;
+        }
     }
 
     /// What exists already, if that is why it could not be made.

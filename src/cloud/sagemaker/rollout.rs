@@ -321,19 +321,14 @@ fn no_endpoint(update: &Update) -> UpdateReport {
     }
 }
 
+/// `RollingBack` is no more than `Running`: the reason comes with the end.
 fn in_progress(update: &Update, found: &Endpoint, wanted: &str, request: Request) -> UpdateReport {
-    let reverting = found.endpoint_status == "RollingBack" && !update.rolling_back;
     let asked = !matches!(request, Request::NotMade | Request::NotSeen { accepted: false });
     let ours = update.asked_at.is_some()
         && found.endpoint_status != "Deleting"
         && (leads_to(found, wanted) || (found.pending().is_none() && asked));
-    let state = match (ours, reverting) {
-        (false, _) => UpdateState::Busy,
-        (true, true) => UpdateState::Reverting,
-        (true, false) => UpdateState::Running,
-    };
-    let reason = if reverting { found.failure_reason.clone() } else { found.activity() };
-    report(state, None, reason)
+    let state = if ours { UpdateState::Running } else { UpdateState::Busy };
+    report(state, None, found.activity())
 }
 
 fn ended_badly(update: &Update, found: &Endpoint, request: Request) -> UpdateReport {
