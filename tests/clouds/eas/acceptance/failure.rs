@@ -65,7 +65,7 @@ fn a_stalled_update_is_rolled_back_by_its_deadline() {
     world.emulator.state().images.set("reg/x:2", Image { devices: false, ..Image::default() });
     let impatient = "min_ready = \"0s\"\n    progress_deadline = \"2s\"";
     world
-        .fails(&Config::image("reg/x:2").policy(impatient), &["was not updated to v1", "no progress for 2s"]);
+        .fails(&Config::image("reg/x:2").policy(impatient), &["was not updated to v1", "No progress for 2s"]);
     world.runs("reg/x:1", 4);
     assert_eq!(world.state()["live_version"], 0);
 }

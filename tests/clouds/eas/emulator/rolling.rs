@@ -2,6 +2,7 @@
 
 use super::document;
 use super::knobs::{Flip, Knobs, WayBack};
+use super::plan::Plan;
 use super::replica::{Replica, Stage};
 use super::service::{Life, Service};
 use super::state::Images;
@@ -82,7 +83,9 @@ fn finish(service: &mut Service, now: u64, knobs: &Knobs) {
     let (new_goal, _) = goals(service, knobs);
     let has_batch = service.updated_replicas() == new_goal && service.ready() == service.wanted;
     let is_done = service.planned && has_batch && service.live() == service.wanted;
-    if let Some(plan) = service.plan.as_mut().filter(|plan| is_done && !plan.paused) {
+    let wanted = service.wanted;
+    let follows = |plan: &&mut Plan| is_done && !plan.paused && plan.keep(wanted) > 0;
+    if let Some(plan) = service.plan.as_mut().filter(follows) {
         plan.batch_is_done(now);
     }
     if service.is_settled() && !service.is_held() {
