@@ -14,7 +14,8 @@ impl Engine {
         if self.ledger.latest_version(self.cloud.name(), endpoint).await?.is_some() {
             return Ok(());
         }
-        self.adopt(endpoint, "taken over at import").await.map(drop)
+        // No comment: a configuration that has none either plans no change.
+        self.adopt(endpoint, None).await.map(drop)
     }
 
     /// Mints what serves at an endpoint and is no version of ours under the next number.
@@ -24,7 +25,7 @@ impl Engine {
     pub async fn adopt(
         &self,
         endpoint: &EndpointName,
-        comment: &str,
+        comment: Option<&str>,
     ) -> Result<Option<VersionNumber>, EngineError> {
         let latest = self.ledger.latest_version(self.cloud.name(), endpoint).await?;
         let number = latest.map_or(VersionNumber(0), VersionNumber::next);
@@ -39,7 +40,7 @@ impl Engine {
             pins: version.pins,
             created_at: self.clock.now(),
             created_by: self.holder.name.clone(),
-            comment: Some(comment.to_owned()),
+            comment: comment.map(str::to_owned),
             changes: Vec::new(),
             labels: std::collections::BTreeMap::new(),
             rollback_of: None,

@@ -31,6 +31,10 @@ pub struct Gate {
     /// Asks Google Cloud Monitoring with a query in `PromQL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_monitoring: Option<MetricGate>,
+    /// Name of an alert policy of Google Cloud Monitoring that must have no open incident:
+    /// `projects/PROJECT/alertPolicies/ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud_monitoring_alert: Option<String>,
 }
 
 impl Default for Gate {
@@ -43,6 +47,7 @@ impl Default for Gate {
             gateway: None,
             cloudwatch_alarm: None,
             cloud_monitoring: None,
+            cloud_monitoring_alert: None,
         }
     }
 }
@@ -149,6 +154,7 @@ impl Gate {
             ("gateway", self.gateway.is_some()),
             ("cloudwatch_alarm", self.cloudwatch_alarm.is_some()),
             ("cloud_monitoring", self.cloud_monitoring.is_some()),
+            ("cloud_monitoring_alert", self.cloud_monitoring_alert.is_some()),
         ];
         let mut set = kinds.into_iter().filter_map(|(kind, is_set)| is_set.then_some(kind));
         let kind = set.next()?;
@@ -159,8 +165,8 @@ impl Gate {
     pub fn validate(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.kind().is_none() {
-            let detail =
-                "Set exactly one of http, prometheus, gateway, cloudwatch_alarm and cloud_monitoring.";
+            let detail = "Set exactly one of http, prometheus, gateway, cloudwatch_alarm, cloud_monitoring and \
+                 cloud_monitoring_alert.";
             problems.push(Problem::at("", "A gate of no kind, or of several", detail));
         }
         if self.interval.is_zero() {

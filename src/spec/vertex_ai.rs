@@ -1,7 +1,5 @@
 //! What only Google Vertex AI knows of a version and of an endpoint.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +8,7 @@ use super::Percent;
 /// Settings of a version that only Google Vertex AI knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that the service has")]
 pub struct VertexAiVersion {
     /// Machine type of each replica, such as `g2-standard-12`. Needed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,9 +93,6 @@ pub struct VertexAiEndpoint {
     /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Labels.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
     /// Gives it an address of its own. Cannot be changed later.
     pub dedicated: bool,
     /// Network to which it is peered: `projects/NUMBER/global/networks/NAME`. Cannot be changed later.

@@ -4,12 +4,12 @@ use super::convert::own;
 use super::names::ModelRef;
 use crate::cloud::check_gates;
 use crate::spec::{
-    BatchPause, CapacityAction, CloudName, Container, CountOrPercent, DeploymentPolicy, Drain, EndpointName,
+    BatchPause, CapacityAction, CloudName, CountOrPercent, DeploymentPolicy, Drain, EndpointName,
     EndpointSpec, HealthCheck, OnNoCapacity, Percent, Problem, Rollback, TimeSpan, VersionSpec,
 };
 
 /// Gates that can be asked here.
-const GATES: [&str; 3] = ["http", "prometheus", "cloud_monitoring"];
+const GATES: [&str; 4] = ["http", "prometheus", "cloud_monitoring", "cloud_monitoring_alert"];
 /// Longest time for which the service waits for a deployment.
 const DEPLOYMENT_TIMEOUT_MAX: TimeSpan = TimeSpan::from_seconds(7200);
 /// Digits of an endpoint's id that a caller may choose.
@@ -106,7 +106,7 @@ fn uploaded(spec: &VersionSpec, problems: &mut Vec<Problem>) {
 fn registered(spec: &VersionSpec, problems: &mut Vec<Problem>) {
     let own = own(spec);
     let set = [
-        ("container", spec.container != Container::default()),
+        ("container", !spec.container.is_empty()),
         ("env", !spec.env.is_empty()),
         ("engine", !spec.engine.is_empty()),
         ("health", spec.health != HealthCheck::default()),
@@ -125,6 +125,14 @@ fn registered(spec: &VersionSpec, problems: &mut Vec<Problem>) {
 pub(super) fn policy(policy: &DeploymentPolicy, spec: &VersionSpec) -> Vec<Problem> {
     let usual = DeploymentPolicy::default();
     let mut problems = check_gates(CloudName::VertexAi, &GATES, policy);
+    for (index, gate) in policy.gates.iter().enumerate() {
+        let name = gate.cloud_monitoring_alert.as_deref();
+        if name.is_some_and(|name| !is_alert_policy(name)) {
+            let detail = "Name it in full: projects/PROJECT/alertPolicies/ID.";
+            let problem = Problem::at("cloud_monitoring_alert", "No name of an alert policy", detail);
+            problems.push(problem.within("gates", index));
+        }
+    }
     let pace = "It paces a rolling deployment by itself, between max_surge and max_unavailable.";
     if let Some(batch) = &policy.batch {
         let replicas = spec.replicas();
@@ -168,6 +176,17 @@ pub(super) fn policy(policy: &DeploymentPolicy, spec: &VersionSpec) -> Vec<Probl
 /// What of an endpoint cannot be expressed.
 pub(super) fn endpoint(endpoint: &EndpointSpec) -> Vec<Problem> {
     let mut problems = name(&endpoint.name);
+    let is_fine = |text: &str| {
+        text.len() <= 63
+            && text.chars().all(|c| !c.is_uppercase() && (c.is_alphanumeric() || "_-".contains(c)))
+    };
+    for (label, value) in &endpoint.labels {
+        if label.is_empty() || !is_fine(label) || !is_fine(value) {
+            let detail =
+                format!("`{label}`: up to 63 lowercase letters, digits, underscores and hyphens each.");
+            problems.push(Problem::at("labels", "Invalid label", detail));
+        }
+    }
     let Some(own) = &endpoint.vertex_ai else { return problems };
     if own.network.is_some() && !own.private_service_connect_projects.is_empty() {
         problems.push(
@@ -178,17 +197,6 @@ pub(super) fn endpoint(endpoint: &EndpointSpec) -> Vec<Problem> {
             )
             .related_to("vertex_ai.private_service_connect_projects"),
         );
-    }
-    let is_fine = |text: &str| {
-        text.len() <= 63
-            && text.chars().all(|c| !c.is_uppercase() && (c.is_alphanumeric() || "_-".contains(c)))
-    };
-    for (label, value) in &own.labels {
-        if label.is_empty() || !is_fine(label) || !is_fine(value) {
-            let detail =
-                format!("`{label}`: up to 63 lowercase letters, digits, underscores and hyphens each.");
-            problems.push(Problem::at("vertex_ai.labels", "Invalid label", detail));
-        }
     }
     if own.request_logging.as_ref().is_some_and(|logging| logging.sampling.as_u8() == 0) {
         problems.push(Problem::at("vertex_ai.request_logging.sampling", "Nothing to log", "Use 1% to 100%."));
@@ -213,6 +221,11 @@ fn name(name: &EndpointName) -> Vec<Problem> {
     vec![Problem::at("name", "Unusable name", detail)]
 }
 
+fn is_alert_policy(name: &str) -> bool {
+    let parts: Vec<&str> = name.split('/').collect();
+    matches!(parts.as_slice(), ["projects", project, "alertPolicies", id] if !project.is_empty() && !id.is_empty())
+}
+
 fn absent(path: &str, what: &str) -> Problem {
     Problem::at(path, "Vertex AI has no such thing", what)
 }
@@ -231,8 +244,8 @@ mod tests {
             "scaling": { "min_replicas": 4 },
             "vertex_ai": { "machine_type": "g2-standard-12" },
         });
-        for (key, value) in json.as_object().unwrap() {
-            base[key] = value.clone();
+        if let serde_json::Value::Object(more) = json {
+            base.as_object_mut().unwrap().extend(more);
         }
         serde_json::from_value(base).unwrap()
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::auth::TokenSource;
 use super::failure;
 use super::settings::Place;
-use super::types::{Endpoint, Operation, Operations, Refusal};
+use super::types::{Alert, Alerts, Endpoint, Operation, Operations, Refusal};
 use crate::cloud::transport::{api_client, pause_after};
 use crate::cloud::{CloudError, CloudErrorKind, Retry};
 
@@ -56,7 +56,7 @@ impl Client {
             match self.get(operation, &path, &all).await {
                 // No published schema has the parameter: a service that does not know it is lived with.
                 Err(error) if is_unknown_parameter(&error) => {
-                    self.hides_deployments.store(true, Ordering::Relaxed)
+                    self.hides_deployments.store(true, Ordering::Relaxed);
                 }
                 answer => return unless_missing(answer),
             }
@@ -127,6 +127,34 @@ impl Client {
         let status = answer.status().as_u16();
         let body = answer.bytes().await.map_err(|error| unreachable(operation, error))?;
         Ok((status, body.to_vec()))
+    }
+
+    /// Whether there is such an alert policy.
+    pub(super) async fn has_alert_policy(&self, name: &str) -> Result<bool, CloudError> {
+        let url = format!("{}/v3/{name}", self.place.monitoring);
+        let found = self.once::<Value>("read an alert policy", Method::GET, &url, None).await;
+        unless_missing(found).map(|found| found.is_some())
+    }
+
+    /// How many incidents of an alert policy are open.
+    pub(super) async fn open_incidents(&self, policy: &str) -> Result<usize, CloudError> {
+        let id = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let project = policy.split('/').nth(1).unwrap_or(&self.place.project);
+        let base = format!("{}/v3/projects/{project}/alerts", self.place.monitoring);
+        let mut token = String::new();
+        let mut open = 0;
+        for _ in 0..PAGES_MAX {
+            let query = [("pageToken", token.as_str())];
+            let url = with_query(&base, if token.is_empty() { &[] } else { &query });
+            let page: Alerts = self.once("list incidents", Method::GET, &url, None).await?;
+            let is_open = |alert: &&Alert| alert.state == "OPEN" && id(&alert.policy.name) == id(policy);
+            open += page.alerts.iter().filter(is_open).count();
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        Ok(open)
     }
 
     /// An operation by its full name; nothing when the service does not know it any more.
@@ -320,11 +348,10 @@ fn kind_of(status: StatusCode, name: &str, words: &str) -> (CloudErrorKind, Retr
             (CloudErrorKind::Unreachable, Retry::Backoff)
         }
         ("ABORTED", _) => (CloudErrorKind::Conflict, Retry::Backoff),
-        // A state that does not fit may be another one soon; the caller looks.
-        ("FAILED_PRECONDITION", _) => (CloudErrorKind::Conflict, Retry::Never),
         (_, 401 | 403) => (CloudErrorKind::Denied, Retry::Never),
         (_, 404) => (CloudErrorKind::NotFound, Retry::Never),
-        (_, 409) => (CloudErrorKind::Conflict, Retry::Never),
+        // A state that does not fit may be another one soon; the caller looks.
+        ("FAILED_PRECONDITION", _) | (_, 409) => (CloudErrorKind::Conflict, Retry::Never),
         _ => (CloudErrorKind::Invalid, Retry::Never),
     }
 }

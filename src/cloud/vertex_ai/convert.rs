@@ -7,8 +7,8 @@ use super::types::{
     PrivateServiceConnect, Probe, RequestLogging, Reservation, Resources, RolloutOptions, Variable,
 };
 use crate::spec::{
-    CountOrPercent, DeploymentPolicy, EndpointName, HealthCheck, PinnedVersion, VersionNumber, VersionSpec,
-    VertexAiEndpoint, VertexAiVersion,
+    CountOrPercent, DeploymentPolicy, EndpointName, EndpointSpec, HealthCheck, PinnedVersion, VersionNumber,
+    VersionSpec, VertexAiVersion,
 };
 
 /// Where requests go in a container that says nothing else.
@@ -109,7 +109,7 @@ pub(super) fn own(spec: &VersionSpec) -> VertexAiVersion {
 fn resources(spec: &VersionSpec, own: &VertexAiVersion) -> Resources {
     let accelerator = spec.accelerator.as_ref();
     let reservation = own.reservation.as_ref().map(|name| Reservation {
-        reservation_affinity_type: "SPECIFIC_RESERVATION".to_owned(),
+        kind: "SPECIFIC_RESERVATION".to_owned(),
         key: RESERVATION_KEY.to_owned(),
         values: vec![name.clone()],
     });
@@ -119,7 +119,7 @@ fn resources(spec: &VersionSpec, own: &VertexAiVersion) -> Resources {
     };
     Resources {
         machine_spec: Some(Machine {
-            machine_type: own.machine_type.clone().unwrap_or_default(),
+            kind: own.machine_type.clone().unwrap_or_default(),
             accelerator_type: accelerator.map(|accelerator| accelerator.kind.clone()).unwrap_or_default(),
             accelerator_count: accelerator.map_or(0, |accelerator| accelerator.count),
             gpu_partition_size: own.gpu_partition_size.clone().unwrap_or_default(),
@@ -155,15 +155,16 @@ pub(super) fn rollout_options(previous: &str, policy: &DeploymentPolicy, desired
 }
 
 /// The settings of an endpoint, as the service takes them.
-pub(super) fn endpoint(name: &EndpointName, own: &VertexAiEndpoint) -> Endpoint {
+pub(super) fn endpoint(spec: &EndpointSpec) -> Endpoint {
+    let own = spec.vertex_ai.clone().unwrap_or_default();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let projects = own.private_service_connect_projects.clone();
     Endpoint {
-        display_name: own.display_name.clone().unwrap_or_else(|| name.to_string()),
+        display_name: own.display_name.clone().unwrap_or_else(|| spec.name.to_string()),
         description: text(&own.description),
-        labels: own.labels.clone(),
+        labels: spec.labels.clone(),
         network: text(&own.network),
-        private_service_connect_config: (!projects.is_empty()).then(|| PrivateServiceConnect {
+        private_service_connect_config: (!projects.is_empty()).then_some(PrivateServiceConnect {
             enable_private_service_connect: true,
             project_allowlist: projects,
         }),

@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::convert::{self, Wanted};
+use super::endpoints::observed;
 use super::legs::{Leg, Manner, next};
 use super::memory::{Memory, Note, Request};
 use super::names::{Label, ModelRef};
 use super::outline::{is_beside, outline};
+use super::registry::model_ref;
 use super::state::State;
 use super::types::{DeployedModel, NEW, Operation, Resources, RolloutOptions, Split};
 use super::{VertexAiCloud, failure};
@@ -116,7 +118,10 @@ fn report(update: &Update, course: &Course) -> UpdateReport {
             let reason = format!("deployed model {id} is being deployed by somebody else");
             told(UpdateState::Busy, serving, Some(reason))
         }
-        _ if update.asked_at.is_none() => told(UpdateState::Settled, serving, None),
+        // Before the way back was asked for nothing is back, whoever has the traffic still.
+        _ if update.asked_at.is_none() => {
+            told(UpdateState::Settled, serving.filter(|_| !update.rolling_back), None)
+        }
         _ => match (&course.operation, failed) {
             (_, Some(error)) => {
                 let state = match (update.rolling_back || update.from.is_none(), lacks) {
@@ -147,7 +152,7 @@ impl VertexAiCloud {
             && endpoint.private_service_connect_config.is_none();
         let url = self.address(&update.endpoint, &endpoint);
         let mut state = State::read(&update.endpoint, endpoint, &memory);
-        let wanted = self.wanted(&memory, update.wanted(), update)?;
+        let wanted = wanted_now(&memory, update.wanted(), update)?;
         let (request, operation) = self.request(update, &memory, update.rolling_back).await?;
         self.add_hidden(update, &memory, &mut state).await?;
         let share = update.share.filter(|_| !update.rolling_back);
@@ -157,29 +162,8 @@ impl VertexAiCloud {
             // Perhaps this very change; in any case one after the other.
             leg = Leg::Wait;
         }
-        let observed = self.observed(url, &state);
+        let observed = observed(&update.endpoint, url, &state);
         Ok(Course { memory, state, wanted, leg, manner, is_shared, request, operation, observed })
-    }
-
-    fn wanted(
-        &self,
-        memory: &Memory,
-        version: &PinnedVersion,
-        update: &Update,
-    ) -> Result<Wanted, CloudError> {
-        let mut wanted = Wanted::new(version, self.model_ref(memory, version)?);
-        if let Some(share) = update.share.filter(|_| !update.rolling_back) {
-            // A canary has the replicas that its share needs.
-            let desired = version.spec.replicas();
-            let size = update.policy.canary.as_ref().and_then(|canary| canary.size);
-            let size = size.map_or(0, |size| size.rounded_up(desired).min(desired));
-            let by_share = (desired * u32::from(share.as_u8())).div_ceil(100);
-            let count = size.max(by_share).max(1);
-            wanted.resources.min_replica_count = count;
-            wanted.resources.max_replica_count = count;
-            wanted.resources.required_replica_count = 0;
-        }
-        Ok(wanted)
     }
 
     /// The deployment that was asked for last in this direction, and its operation. One whose answer was lost is found
@@ -227,7 +211,7 @@ impl VertexAiCloud {
             let Some(version) = (if *back { update.from.as_ref() } else { Some(&update.to) }) else {
                 continue;
             };
-            let wanted = Wanted::new(version, self.model_ref(memory, version)?);
+            let wanted = Wanted::new(version, model_ref(memory, version)?);
             let options =
                 |previous| RolloutOptions { previous_deployed_model: previous, ..RolloutOptions::default() };
             let hidden = DeployedModel {
@@ -273,7 +257,7 @@ impl VertexAiCloud {
         }
         if below.is_flying {
             let words = "the routes differ, and an endpoint with a shared address cannot roll between them";
-            return Err(self.fails(update, CloudErrorKind::Invalid).with_message(words));
+            return Err(fails(update, CloudErrorKind::Invalid).with_message(words));
         }
         Ok(next(&course.state, &course.wanted, Manner { may_roll: false, ..course.manner }))
     }
@@ -284,7 +268,7 @@ impl VertexAiCloud {
             Leg::Done | Leg::Wait => Ok(()),
             Leg::Busy { id } => {
                 let words = format!("deployed model {id} is being deployed by somebody else");
-                let mut busy = self.fails(update, CloudErrorKind::Conflict).with_message(words);
+                let mut busy = fails(update, CloudErrorKind::Conflict).with_message(words);
                 busy.retry = Retry::Backoff;
                 Err(busy)
             }
@@ -351,10 +335,11 @@ impl VertexAiCloud {
         deployed: &DeployedModel,
         split: &Split,
     ) -> Result<Operation, CloudError> {
-        let mut body = json!({ "deployedModel": deployed });
-        if !split.is_empty() {
-            body["trafficSplit"] = json!(split);
-        }
+        let body = if split.is_empty() {
+            json!({ "deployedModel": deployed })
+        } else {
+            json!({ "deployedModel": deployed, "trafficSplit": split })
+        };
         let operation = format!("deploy to endpoint `{}`", update.endpoint);
         self.client.post(&operation, &self.path(update, ":deployModel"), &body).await
     }
@@ -436,10 +421,30 @@ impl VertexAiCloud {
     fn path(&self, update: &Update, verb: &str) -> String {
         format!("{}/endpoints/{}{verb}", self.client.place.parent(), update.endpoint)
     }
+}
 
-    fn fails(&self, update: &Update, kind: CloudErrorKind) -> CloudError {
-        failure(format!("deploy to endpoint `{}`", update.endpoint), kind)
+fn fails(update: &Update, kind: CloudErrorKind) -> CloudError {
+    failure(format!("deploy to endpoint `{}`", update.endpoint), kind)
+}
+
+/// What is to serve, with the replicas that its share of the traffic needs.
+fn wanted_now(memory: &Memory, version: &PinnedVersion, update: &Update) -> Result<Wanted, CloudError> {
+    let mut wanted = Wanted::new(version, model_ref(memory, version)?);
+    if let Some(share) = update.share.filter(|_| !update.rolling_back) {
+        // A canary has the replicas that its share needs.
+        let desired = version.spec.replicas();
+        let canary = update.policy.effective_canary();
+        let stage = canary.as_ref().and_then(|canary| {
+            let stage = (0..canary.stages()).find(|stage| canary.share(*stage) == Some(share))?;
+            Some(canary.replicas(stage, desired))
+        });
+        let by_share = (desired * u32::from(share.as_u8())).div_ceil(100);
+        let count = stage.unwrap_or(0).max(by_share).clamp(1, desired.max(1));
+        wanted.resources.min_replica_count = count;
+        wanted.resources.max_replica_count = count;
+        wanted.resources.required_replica_count = 0;
     }
+    Ok(wanted)
 }
 
 /// What was asked for and is not done yet is fine: the next look tells.

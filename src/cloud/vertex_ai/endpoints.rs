@@ -35,7 +35,7 @@ impl VertexAiCloud {
     pub(super) async fn put(&self, spec: &EndpointSpec) -> Result<EndpointAddress, CloudError> {
         let name = &spec.name;
         let operation = format!("create endpoint `{name}`");
-        let wanted = convert::endpoint(name, &spec.vertex_ai.clone().unwrap_or_default());
+        let wanted = convert::endpoint(spec);
         let found = match self.client.endpoint(&operation, name.as_str()).await? {
             Some(found) => self.change(name, found, &wanted).await?,
             None => self.create(&operation, name, &wanted).await?,
@@ -105,13 +105,14 @@ impl VertexAiCloud {
         }
         let [has, wants] =
             [&found, wanted].map(|endpoint| serde_json::to_value(endpoint).unwrap_or_default());
-        let changed: Vec<&str> = CHANGEABLE.into_iter().filter(|field| has[field] != wants[field]).collect();
+        let value = |of: &Value, field: &str| of.get(field).cloned().unwrap_or_default();
+        let changed: Vec<&str> =
+            CHANGEABLE.into_iter().filter(|field| value(&has, field) != value(&wants, field)).collect();
         if changed.is_empty() {
             return Ok(found);
         }
-        let mut body: Value =
-            changed.iter().map(|field| ((*field).to_owned(), wants[field].clone())).collect();
-        body["etag"] = json!(found.etag);
+        let fields = changed.iter().map(|field| ((*field).to_owned(), value(&wants, field)));
+        let body: Value = fields.chain([("etag".to_owned(), json!(found.etag))]).collect();
         let path = format!("{}/endpoints/{name}", self.client.place.parent());
         self.client.patch(&operation, &path, &changed.join(","), &body).await
     }
@@ -242,13 +243,6 @@ impl VertexAiCloud {
         Ok(Some(version))
     }
 
-    /// An endpoint as the engine sees it.
-    pub(super) fn observed(&self, url: String, state: &State) -> ObservedEndpoint {
-        let fleet =
-            Fleet { observed_at: SystemClock.now(), replicas: state.replicas(), weights: state.weights() };
-        ObservedEndpoint { url, deleting: false, fleet, unmanaged: state.unmanaged(), settings: None }
-    }
-
     /// Where clients send requests.
     pub(super) fn address(&self, name: &EndpointName, endpoint: &Endpoint) -> String {
         let place = &self.client.place;
@@ -260,6 +254,15 @@ impl VertexAiCloud {
     }
 }
 
+/// An endpoint as the engine sees it.
+pub(super) fn observed(name: &EndpointName, url: String, state: &State) -> ObservedEndpoint {
+    let fleet =
+        Fleet { observed_at: SystemClock.now(), replicas: state.replicas(), weights: state.weights() };
+    let settings = EndpointSpec { labels: state.labels.clone(), ..EndpointSpec::named(name.clone()) };
+    let unmanaged = state.unmanaged();
+    ObservedEndpoint { url, deleting: false, fleet, unmanaged, settings: Some(settings) }
+}
+
 /// The settings of what serves, as far as it tells them.
 fn spec_of(deployed: &DeployedModel, resources: &Resources, model: &ModelRef) -> VersionSpec {
     let machine = resources.machine_spec.clone().unwrap_or_default();
@@ -269,7 +272,7 @@ fn spec_of(deployed: &DeployedModel, resources: &Resources, model: &ModelRef) ->
     let reservation = machine.reservation_affinity.and_then(|affinity| affinity.values.into_iter().next());
     let metrics = resources.autoscaling_metric_specs.iter();
     let own = VertexAiVersion {
-        machine_type: text(&machine.machine_type),
+        machine_type: text(&machine.kind),
         spot: resources.spot,
         reservation,
         gpu_partition_size: text(&machine.gpu_partition_size),

@@ -113,7 +113,12 @@ fn to_share(state: &State, ready: &Known, wanted: &Wanted, share: u32) -> Leg {
         Some(other) if share < 100 => Split::from([(id, share), (other.deployed.id.clone(), 100 - share)]),
         _ => Split::from([(id, 100)]),
     };
-    if split == state.split { Leg::Done } else { Leg::Split { split } }
+    if without_zeros(&split) == without_zeros(&state.split) { Leg::Done } else { Leg::Split { split } }
+}
+
+/// A share of nothing may be told or not.
+fn without_zeros(split: &Split) -> Split {
+    split.iter().filter(|(_, share)| **share > 0).map(|(id, share)| (id.clone(), *share)).collect()
 }
 
 fn beside_split(state: &State, most: &Known, share: u32, manner: Manner) -> Split {

@@ -14,6 +14,8 @@ mod convert;
 mod delegated;
 mod endpoints;
 mod legs;
+#[cfg(test)]
+mod legs_tests;
 mod memory;
 mod names;
 mod outline;
@@ -124,7 +126,7 @@ impl Cloud for VertexAiCloud {
         let Some(found) = self.client.endpoint(&operation, endpoint.as_str()).await? else { return Ok(None) };
         let memory = Memory::read(&self.notes, endpoint).await?;
         let url = self.address(endpoint, &found);
-        Ok(Some(self.observed(url, &State::read(endpoint, found, &memory))))
+        Ok(Some(endpoints::observed(endpoint, url, &State::read(endpoint, found, &memory))))
     }
 
     async fn adopt(
@@ -136,6 +138,9 @@ impl Cloud for VertexAiCloud {
     }
 
     async fn read_gate(&self, question: &GateQuestion<'_>) -> Result<GateAnswer, CloudError> {
+        if let Some(alert) = &question.gate.cloud_monitoring_alert {
+            return self.ask_alert(alert).await;
+        }
         let Some(gate) = &question.gate.cloud_monitoring else {
             let operation = format!("ask a gate of endpoint `{}`", question.endpoint);
             return Err(
@@ -158,6 +163,24 @@ impl Cloud for VertexAiCloud {
         Ok(judge(gate, &Measurements { new: (question.new, new), old, samples }))
     }
 
+    async fn check_rollout(
+        &self,
+        _: &EndpointName,
+        _: &PinnedVersion,
+        policy: &DeploymentPolicy,
+    ) -> Result<Vec<Problem>, CloudError> {
+        let mut problems = Vec::new();
+        for (index, gate) in policy.gates.iter().enumerate() {
+            let Some(alert) = &gate.cloud_monitoring_alert else { continue };
+            if !self.client.has_alert_policy(alert).await? {
+                let detail = format!("Cloud Monitoring has no alert policy `{alert}`.");
+                let problem = Problem::at("cloud_monitoring_alert", "No such alert policy", detail);
+                problems.push(problem.within("gates", index));
+            }
+        }
+        Ok(problems)
+    }
+
     fn drive(&self) -> Drive<'_> {
         Drive::Delegated(self)
     }
@@ -168,6 +191,17 @@ impl Cloud for VertexAiCloud {
 }
 
 impl VertexAiCloud {
+    /// An alert policy that is gone alarms nobody, which is no pass.
+    async fn ask_alert(&self, alert: &str) -> Result<GateAnswer, CloudError> {
+        if !self.client.has_alert_policy(alert).await? {
+            return Ok(GateAnswer::inconclusive(format!("there is no alert policy `{alert}` any more")));
+        }
+        Ok(match self.client.open_incidents(alert).await? {
+            0 => GateAnswer::pass(format!("`{alert}` has no open incident")),
+            open => GateAnswer::fail(format!("`{alert}` has {open} open incidents")),
+        })
+    }
+
     async fn measured(
         &self,
         gate: &MetricGate,

@@ -1,6 +1,8 @@
 //! Names that say what a thing is for, so that it is known again: a deployed model has no labels, only an id of digits
 //! and a display name.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 use super::failure;
@@ -54,8 +56,7 @@ pub(super) fn model_id(endpoint: &EndpointName) -> String {
     if id.len() <= MODEL_ID_MAX {
         return id;
     }
-    let hash: String =
-        Sha256::digest(endpoint.as_str()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let hash = fingerprint(endpoint.as_str().as_bytes(), 4);
     let start: String = id.chars().take(MODEL_ID_MAX - 9).collect();
     format!("{start}-{hash}")
 }
@@ -65,8 +66,17 @@ pub(super) fn model_id(endpoint: &EndpointName) -> String {
 pub(super) fn alias(version: &PinnedVersion) -> Result<String, CloudError> {
     let json = serde_json::to_vec(&version.spec)
         .map_err(|error| failure("name a model version", CloudErrorKind::Internal).with_source(error))?;
-    let hash: String = Sha256::digest(json).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let hash = fingerprint(&json, 6);
     Ok(format!("{}-{hash}", version.number))
+}
+
+/// The first bytes of a hash, as text.
+fn fingerprint(bytes: &[u8], length: usize) -> String {
+    let mut text = String::new();
+    for byte in Sha256::digest(bytes).iter().take(length) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// A registered model version.

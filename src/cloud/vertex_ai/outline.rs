@@ -1,7 +1,7 @@
 //! The steps of an update in words, as the plan shows them. What is there at apply may lead to fewer.
 
 use super::convert::own;
-use crate::spec::{DeploymentPolicy, PinnedVersion, Strategy, VersionSpec};
+use crate::spec::{DeploymentPolicy, PinnedVersion, VersionSpec};
 
 pub(super) fn outline(
     from: Option<&PinnedVersion>,
@@ -86,7 +86,7 @@ fn kind(old: &VersionSpec, to: &PinnedVersion, from: &PinnedVersion, policy: &De
 
 /// The policy wants a second fleet, and then the traffic.
 pub(super) fn is_beside(policy: &DeploymentPolicy) -> bool {
-    policy.canary.is_some() || matches!(policy.strategy, Strategy::Canary | Strategy::BlueGreen)
+    policy.effective_canary().is_some()
 }
 
 fn canary(to: &PinnedVersion, policy: &DeploymentPolicy) -> Vec<String> {
@@ -127,8 +127,8 @@ mod tests {
             "scaling": { "min_replicas": 4 },
             "vertex_ai": { "machine_type": "g2-standard-12" },
         });
-        for (key, value) in json.as_object().unwrap() {
-            spec[key] = value.clone();
+        if let serde_json::Value::Object(more) = json {
+            spec.as_object_mut().unwrap().extend(more);
         }
         serde_json::from_value(serde_json::json!({ "number": number, "spec": spec })).unwrap()
     }

@@ -13,7 +13,7 @@ use crate::cloud::{CloudError, CloudErrorKind, Retry};
 use crate::spec::{EndpointName, PinnedVersion, Pins, Problem, VersionNumber, VersionSpec};
 
 /// Longest time of an upload: the service copies the artifact.
-const UPLOAD_LONGEST: Duration = Duration::from_mins(60);
+const UPLOAD_LONGEST: Duration = Duration::from_hours(1);
 /// Longest time in which a version is deleted.
 const DELETE_LONGEST: Duration = Duration::from_mins(10);
 
@@ -35,30 +35,13 @@ impl VertexAiCloud {
             let detail = format!("Vertex AI has no model `{full}`. Register it, or correct the name.");
             return Ok(Err(vec![Problem::at("model.source", "No such model", detail)]));
         };
-        let problems = self.unusable(spec, &model);
+        let problems = unusable(spec, &model);
         if !problems.is_empty() {
             return Ok(Err(problems));
         }
         let name = full.split('@').next().unwrap_or(&full);
         let model_location = Some(format!("{name}@{}", model.version_id));
         Ok(Ok(Pins { model_location, ..Pins::default() }))
-    }
-
-    fn unusable(&self, spec: &VersionSpec, model: &Model) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if model.explanation_spec.is_some() && !convert::own(spec).disable_explanations {
-            problems.push(Problem::at(
-                "vertex_ai.disable_explanations",
-                "A model with explanations",
-                "Rolling deployments cannot serve explanations: set vertex_ai = { disable_explanations = true }.",
-            ));
-        }
-        let kinds = &model.supported_deployment_resources_types;
-        if !kinds.is_empty() && kinds.iter().all(|kind| kind != "DEDICATED_RESOURCES") {
-            let detail = format!("It runs on {} only, and not on machines of its own.", kinds.join(", "));
-            problems.push(Problem::at("model.source", "A model that cannot be deployed this way", detail));
-        }
-        problems
     }
 
     /// Makes sure that the model of a version is in the registry, and notes where.
@@ -88,15 +71,20 @@ impl VertexAiCloud {
         if let Some(found) = self.model(&format!("{parent}@{alias}")).await? {
             return Ok(format!("{parent}@{}", found.version_id));
         }
-        let mut body = json!({ "model": convert::model(endpoint, version, alias.clone()) });
-        if self.model(&parent).await?.is_some() {
-            body["parentModel"] = json!(parent);
+        let model = convert::model(endpoint, version, alias.clone());
+        let body = if self.model(&parent).await?.is_some() {
+            json!({ "model": model, "parentModel": parent })
         } else {
-            body["modelId"] = json!(model_id(endpoint));
-        }
+            json!({ "model": model, "modelId": model_id(endpoint) })
+        };
         let path = format!("{}/models:upload", self.client.place.parent());
         let uploaded = match self.client.post::<Operation>(&operation, &path, &body).await {
             Ok(started) => self.client.finish(&operation, started, UPLOAD_LONGEST).await.map(drop),
+            // Perhaps only the answer was lost.
+            Err(error) if error.kind == CloudErrorKind::Unreachable => {
+                self.await_uploads(&operation, endpoint).await;
+                Err(error)
+            }
             Err(error) => Err(error),
         };
         // Whether it worked is seen in the registry.
@@ -109,13 +97,14 @@ impl VertexAiCloud {
         }
     }
 
-    /// The model of a version, as it was noted when the version was published.
-    pub(super) fn model_ref(&self, memory: &Memory, version: &PinnedVersion) -> Result<ModelRef, CloudError> {
-        let noted = memory.model_of(version.number).or(version.pins.model_location.as_deref());
-        noted.and_then(ModelRef::read).ok_or_else(|| {
-            failure(format!("find the model of {}", version.number), CloudErrorKind::Artifact)
-                .with_message("nobody noted which registered model it is")
-        })
+    /// Waits for uploads of this endpoint's models that are under way.
+    async fn await_uploads(&self, operation: &str, endpoint: &EndpointName) {
+        let parent = format!("models/{}", model_id(endpoint));
+        let open = self.client.operations(&parent).await.unwrap_or_default();
+        for upload in open.into_iter().filter(|upload| !upload.done) {
+            // Whether it worked is seen in the registry.
+            let _ended = self.client.finish(operation, upload, UPLOAD_LONGEST).await;
+        }
     }
 
     /// Fails unless the model of a version is still there.
@@ -197,4 +186,30 @@ impl VertexAiCloud {
         }
         unless_missing(answer)
     }
+}
+
+/// The model of a version, as it was noted when the version was published.
+pub(super) fn model_ref(memory: &Memory, version: &PinnedVersion) -> Result<ModelRef, CloudError> {
+    let noted = memory.model_of(version.number).or(version.pins.model_location.as_deref());
+    noted.and_then(ModelRef::read).ok_or_else(|| {
+        failure(format!("find the model of {}", version.number), CloudErrorKind::Artifact)
+            .with_message("nobody noted which registered model it is")
+    })
+}
+
+fn unusable(spec: &VersionSpec, model: &Model) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if model.explanation_spec.is_some() && !convert::own(spec).disable_explanations {
+        problems.push(Problem::at(
+            "vertex_ai.disable_explanations",
+            "A model with explanations",
+            "Rolling deployments cannot serve explanations: set vertex_ai = { disable_explanations = true }.",
+        ));
+    }
+    let kinds = &model.supported_deployment_resources_types;
+    if !kinds.is_empty() && kinds.iter().all(|kind| kind != "DEDICATED_RESOURCES") {
+        let detail = format!("It runs on {} only, and not on machines of its own.", kinds.join(", "));
+        problems.push(Problem::at("model.source", "A model that cannot be deployed this way", detail));
+    }
+    problems
 }

@@ -14,6 +14,7 @@ pub(super) struct State {
     pub models: Vec<Known>,
     pub split: Split,
     pub etag: String,
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A deployed model, understood.
@@ -52,12 +53,12 @@ impl State {
                 None if share > 0 => least,
                 None => 0,
             };
-            Known { version, is_flying, share, ready, deployed }
+            Known { deployed, version, is_flying, share, ready }
         };
         let mut models: Vec<Known> = endpoint.deployed_models.into_iter().map(known).collect();
         // Of several that serve the same version, the newest first.
         models.sort_by(|a, b| b.deployed.create_time.cmp(&a.deployed.create_time));
-        Self { models, split: endpoint.traffic_split, etag: endpoint.etag }
+        Self { models, split: endpoint.traffic_split, etag: endpoint.etag, labels: endpoint.labels }
     }
 
     /// Adds a deployment that the service does not show: one that was accepted and whose operation goes on.

@@ -125,7 +125,8 @@ pub(super) struct Resources {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Machine {
-    pub machine_type: String,
+    #[serde(rename = "machineType")]
+    pub kind: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub accelerator_type: String,
     #[serde(deserialize_with = "number", skip_serializing_if = "is_zero")]
@@ -139,7 +140,8 @@ pub(super) struct Machine {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Reservation {
-    pub reservation_affinity_type: String,
+    #[serde(rename = "reservationAffinityType")]
+    pub kind: String,
     pub key: String,
     pub values: Vec<String>,
 }
@@ -289,6 +291,27 @@ pub(super) struct Probe {
 pub(super) struct HttpGet {
     pub path: String,
     pub port: u32,
+}
+
+/// Incidents of Cloud Monitoring.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Alerts {
+    pub alerts: Vec<Alert>,
+    pub next_page_token: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Alert {
+    pub state: String,
+    pub policy: AlertPolicy,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AlertPolicy {
+    pub name: String,
 }
 
 /// The body of a refusal.

@@ -1,4 +1,5 @@
 //! Google Vertex AI.
 
+mod acceptance;
 mod conformance;
 mod emulator;

@@ -43,7 +43,7 @@ impl Drop for Clients {
 }
 
 async fn ask(url: &str, body: &serde_json::Value, leaving: &AtomicBool) -> usize {
-    let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    let client = sluice::web::local_client().build().unwrap();
     let mut answers = 0;
     while !leaving.load(Ordering::Relaxed) {
         let request = client.post(url).bearer_auth("flp_client").json(body);

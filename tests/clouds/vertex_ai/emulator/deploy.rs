@@ -142,7 +142,9 @@ impl World {
             .into_iter()
             .chain(["disableContainerLogging", "enableContainerLogging", "disableExplanations"]);
         for name in inherited {
-            if let (false, Some(value)) = (given.contains_key(name), previous.given.get(name)) {
+            // What is off cannot be told from what is not given.
+            let is_given = given.get(name).is_some_and(|value| *value != json!(false) && *value != json!(""));
+            if let (false, Some(value)) = (is_given, previous.given.get(name)) {
                 given.insert(name.to_owned(), value.clone());
             }
         }
@@ -270,6 +272,7 @@ fn deployed(
         rollout,
         replicas: Vec::new(),
         started: 0,
+        scaled: None,
         message: String::new(),
     }
 }

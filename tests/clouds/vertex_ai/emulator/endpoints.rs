@@ -115,12 +115,77 @@ impl World {
         self.endpoints.values().map(|endpoint| endpoint.id.clone()).collect()
     }
 
-    /// Somebody else changes the split of an endpoint.
-    pub fn set_split(&mut self, id: &str, split: &[(&str, i64)]) {
-        let now = self.now;
+    /// The deployed models of an endpoint: model version, share of the traffic, ready replicas.
+    pub fn deployed(&self, id: &str) -> Vec<(String, i64, usize)> {
+        let endpoint = self.endpoint(id);
+        let models = endpoint.deployed.iter();
+        models
+            .map(|deployed| {
+                let name = format!("{}@{}", id_of(&deployed.model), deployed.version);
+                let share = endpoint.split.get(&deployed.id).copied().unwrap_or(0);
+                (name, share, deployed.ready(&self.script, self.now))
+            })
+            .collect()
+    }
+
+    /// Replicas that were ever started on an endpoint, for models that are still deployed.
+    pub fn started(&self, id: &str) -> u64 {
+        self.endpoint(id).deployed.iter().map(|deployed| deployed.started).sum()
+    }
+
+    /// The autoscaler goes to so many replicas of what has the traffic.
+    pub fn scale_out(&mut self, id: &str, replicas: usize) {
         let endpoint = self.endpoints.values_mut().find(|endpoint| endpoint.id == id).unwrap();
-        endpoint.split = split.iter().map(|(id, percent)| ((*id).to_owned(), *percent)).collect();
-        endpoint.touch(now);
+        let live: Vec<String> = endpoint.split.keys().cloned().collect();
+        for deployed in endpoint.deployed.iter_mut().filter(|deployed| live.contains(&deployed.id)) {
+            deployed.scaled = Some(replicas);
+        }
+        self.advance(60);
+    }
+
+    /// Somebody else deploys a version of a model, with machines of its own and a share of the traffic.
+    pub fn deploy_foreign(&mut self, location: &str, endpoint: &str, model: &str, split: &Value) {
+        let headers = BTreeMap::new();
+        let target = format!(
+            "/v1beta1/projects/{PROJECT_NUMBER}/locations/{location}/endpoints/{endpoint}:deployModel"
+        );
+        let body = json!({
+            "deployedModel": {
+                "id": "7",
+                "displayName": "by hand",
+                "model": format!("projects/{PROJECT_NUMBER}/locations/{location}/models/{model}"),
+                "enableContainerLogging": true,
+                "dedicatedResources": {
+                    "minReplicaCount": 4,
+                    "maxReplicaCount": 4,
+                    "machineSpec": {
+                        "machineType": "g2-standard-12", "acceleratorType": "NVIDIA_L4", "acceleratorCount": 1,
+                    },
+                },
+            },
+            "trafficSplit": split,
+        });
+        let call = Call::new("POST", &target, headers, body.to_string().into_bytes());
+        let place = super::routes::place(&call).unwrap();
+        self.deploy_model(&place, &body).unwrap();
+        self.advance(120);
+    }
+
+    /// Somebody else deletes an endpoint with all that is deployed to it.
+    pub fn remove_endpoint(&mut self, id: &str) {
+        self.endpoints.retain(|_, endpoint| endpoint.id != id);
+    }
+
+    /// Somebody else creates an endpoint.
+    pub fn create_foreign(&mut self, location: &str, endpoint: &str) {
+        let target = format!(
+            "/v1beta1/projects/{PROJECT_NUMBER}/locations/{location}/endpoints?endpointId={endpoint}"
+        );
+        let body = json!({ "displayName": "by hand" });
+        let call = Call::new("POST", &target, BTreeMap::new(), Vec::new());
+        let place = super::routes::place(&call).unwrap();
+        self.create_endpoint(&call, &place, &body).unwrap();
+        self.advance(60);
     }
 
     pub(super) fn create_endpoint(

@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 pub use faults::{Fault, FaultKind};
 pub use refusal::{Code, Refusal};
 pub use rolling::Health;
-pub use world::{Quirk, Recorded, World};
+pub use world::{Quirk, World};
 
 /// The only project that the emulator knows, by its id and by its number.
 pub const PROJECT: &str = "demo-project";

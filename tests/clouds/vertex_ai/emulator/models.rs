@@ -71,6 +71,15 @@ impl World {
         self.add_version(location, id, given)
     }
 
+    /// Somebody else gives a model version an explanation spec.
+    pub fn explain(&mut self, id: &str, number: &str) {
+        let versions =
+            self.models.values_mut().filter(|model| model.id == id).flat_map(|model| &mut model.versions);
+        for version in versions.filter(|version| version.id == number) {
+            version.given.insert("explanationSpec".to_owned(), json!({ "parameters": { "topK": 1 } }));
+        }
+    }
+
     fn add_version(&mut self, location: &str, id: &str, mut given: Map<String, Value>) -> String {
         let now = self.now;
         let model = self.models.entry(key(location, id)).or_insert_with(|| Model {

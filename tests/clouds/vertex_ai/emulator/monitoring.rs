@@ -12,7 +12,9 @@ use super::refusal::{Code, Refusal};
 pub struct Monitoring {
     /// Values by a part of the query. No entry that fits is no data, which is not zero.
     pub values: BTreeMap<String, f64>,
-    /// Policies with an open incident.
+    /// Alert policies.
+    pub policies: Vec<String>,
+    /// Those of them with an open incident.
     pub firing: Vec<String>,
     /// Queries that came, oldest first.
     pub queries: Vec<String>,
@@ -36,6 +38,14 @@ impl Monitoring {
             .map(|value| json!({ "metric": {}, "value": [1_793_000_000, value.to_string()] }))
             .collect();
         Ok(json!({ "status": "success", "data": { "resultType": "vector", "result": result } }))
+    }
+
+    pub(super) fn get_policy(&self, call: &Call) -> Result<Value, Refusal> {
+        let name = call.path.trim_start_matches("/v3/");
+        if self.policies.iter().any(|known| known == name) {
+            return Ok(json!({ "name": name, "displayName": name, "enabled": true }));
+        }
+        Err(Refusal::new(Code::NotFound, format!("Cannot find resource {name}.")))
     }
 
     pub(super) fn list_alerts(&self) -> Value {

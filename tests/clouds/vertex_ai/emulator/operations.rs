@@ -152,11 +152,6 @@ impl World {
         Ok(json!({}))
     }
 
-    /// Forgets every operation, as the service does after a while.
-    pub fn forget_operations(&mut self) {
-        self.operations.retain(|_, operation| operation.outcome.is_none());
-    }
-
     fn operation(&self, place: &Place) -> Result<&Operation, Refusal> {
         let id = place.rest.last().map_or("", String::as_str);
         let found =

@@ -41,6 +41,8 @@ pub struct Deployed {
     pub replicas: Vec<Timestamp>,
     /// Replicas ever started.
     pub started: u64,
+    /// Where the autoscaler has gone, above the fewest replicas.
+    pub scaled: Option<usize>,
     pub message: String,
 }
 
@@ -114,7 +116,8 @@ impl Deployed {
 
     /// The replicas it is to have.
     pub fn wanted(&self) -> usize {
-        self.count("minReplicaCount").max(1)
+        let least = self.count("minReplicaCount").max(1);
+        self.scaled.map_or(least, |scaled| scaled.clamp(least, self.count("maxReplicaCount").max(least)))
     }
 
     /// The ready replicas with which its deployment has succeeded.

@@ -149,6 +149,7 @@ fn beside(call: &Call, segments: &[&str]) -> Option<&'static str> {
             "",
         ) => "monitoring.query",
         ("GET", ["v3", "projects", _, "alerts"], "") => "monitoring.alerts",
+        ("GET", ["v3", "projects", _, "alertPolicies", _], "") => "monitoring.getAlertPolicy",
         ("GET", ["v3", "projects", _, "timeSeries"], "") => "monitoring.timeSeries",
         _ => return None,
     })
@@ -208,6 +209,7 @@ pub fn carry_out(world: &mut World, call: &Call, place: &Place) -> Result<Value,
         "operations.delete" => world.delete_operation(place),
         "monitoring.query" => world.monitoring.query(call, &body),
         "monitoring.alerts" => Ok(world.monitoring.list_alerts()),
+        "monitoring.getAlertPolicy" => world.monitoring.get_policy(call),
         "monitoring.timeSeries" => world.monitoring.time_series(call),
         _ => world.grant_token(call, place, &body),
     }
