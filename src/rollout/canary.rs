@@ -30,11 +30,19 @@ pub(super) fn advance(
     (traffic_is_set, now): (bool, Timestamp),
     reasons: &mut Vec<String>,
 ) {
+    // Batches come after the canary: a clock of theirs is one from before a changed policy.
+    record.batch.baking_since = None;
     let whole = census.wanted_available >= pace::wanted_so_far(record, limits);
     if record.canary.done >= canary.stages() {
         record.canary.baking_since = None;
-        record.canary.promoted = canary.promote == Promote::Auto;
-        await_promotion(record, whole, now);
+        match canary.promote {
+            // It waited for a person under a policy that was changed since.
+            Promote::Auto => {
+                stop_waiting(record, now);
+                record.canary.promoted = true;
+            }
+            Promote::Manual => await_promotion(record, whole, now),
+        }
         return;
     }
     let begun = record.canary.baking_since.is_some();

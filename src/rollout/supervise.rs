@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::census::Census;
 use super::failure::{self, fail};
 use super::pace::add;
+use super::pending::VISIBILITY_MAX;
 use super::record::{Failure, FailureClass, Record};
 use super::step::Accounting;
 use super::{Phase, canary, gates, pace};
@@ -91,6 +92,9 @@ pub struct Supervised {
     pub share: Option<Percent>,
     /// It was told to stand still.
     pub held: bool,
+    /// When it was told to go on, until that shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_on_at: Option<Timestamp>,
     /// The batches that the cloud was told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<Batch>,
@@ -131,6 +135,7 @@ pub fn supervise(watch: &Watch<'_>) -> Supervision {
         return made;
     }
     if std::mem::take(&mut made.record.supervised.held) {
+        made.record.supervised.told_on_at = Some(watch.now);
         made.orders.push(Order::GoOn);
         made.reasons.push("going on after the pause".to_owned());
         return made;
@@ -153,6 +158,9 @@ fn note_progress(watch: &Watch<'_>, record: &mut Record) {
     let census = Census::take(watch.fleet, record, Accounting::Devices);
     failure::note_progress(record, &census, watch.now);
     gates::note(record, watch.readings);
+    if watch.update.state != UpdateState::Waiting {
+        record.supervised.told_on_at = None;
+    }
     if record.supervised.state != Some(watch.update.state) {
         record.supervised.state = Some(watch.update.state);
         record.progress.at = watch.now;
@@ -268,6 +276,11 @@ fn keep_watching(watch: &Watch<'_>, made: &mut Supervision) {
 /// The cloud stands still after a batch: so does the rollout where the policy wants a word, else it goes on.
 fn after_batch(watch: &Watch<'_>, made: &mut Supervision) {
     let record = &mut made.record;
+    let told_on_at = record.supervised.told_on_at;
+    if told_on_at.is_some_and(|told| watch.now < add(told, VISIBILITY_MAX.as_duration())) {
+        made.reasons.push("the cloud was told to go on".to_owned());
+        return;
+    }
     let pause = record.policy.batch.as_ref().map(|batch| batch.pause).unwrap_or_default();
     let waits = match pause {
         BatchPause::Each => true,
@@ -283,6 +296,7 @@ fn after_batch(watch: &Watch<'_>, made: &mut Supervision) {
         record.supervised.held = true;
         made.reasons.push("paused: the next batch waits for a word".to_owned());
     } else {
+        record.supervised.told_on_at = Some(watch.now);
         made.orders.push(Order::GoOn);
     }
 }
@@ -357,7 +371,13 @@ fn go_back(watch: &Watch<'_>, made: &mut Supervision) {
             return;
         }
         UpdateState::Reverting => {}
-        UpdateState::Waiting if asked => made.orders.push(Order::GoOn),
+        UpdateState::Waiting if asked => {
+            let told_on_at = record.supervised.told_on_at;
+            if told_on_at.is_none_or(|told| watch.now >= add(told, VISIBILITY_MAX.as_duration())) {
+                record.supervised.told_on_at = Some(watch.now);
+                made.orders.push(Order::GoOn);
+            }
+        }
         UpdateState::Failed if asked => {
             let why = because(watch, "the cloud could not go back".to_owned());
             fail(record, FailureClass::Refused, why, watch.now, &mut made.reasons);
@@ -570,6 +590,6 @@ mod tests {
         let (orders, done) = play(batch(BatchPause::Each), PACING, &looks);
         assert_eq!((orders, done.phase), (vec![Order::Begin], Phase::Paused));
         let (orders, _) = play(batch(BatchPause::None), PACING, &looks);
-        assert_eq!(orders, [Order::Begin, Order::GoOn, Order::GoOn]);
+        assert_eq!(orders, [Order::Begin, Order::GoOn], "told once, until it shows");
     }
 }

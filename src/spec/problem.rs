@@ -61,16 +61,15 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path: Vec<String> = self
-            .path
-            .iter()
-            .map(|step| match step {
-                PathStep::Attribute(name) | PathStep::Key(name) => name.clone(),
-                PathStep::Index(index) => index.to_string(),
-            })
-            .collect();
-        if !path.is_empty() {
-            write!(formatter, "{}: ", path.join("."))?;
+        for (place, step) in self.path.iter().enumerate() {
+            let dot = if place == 0 { "" } else { "." };
+            match step {
+                PathStep::Attribute(name) | PathStep::Key(name) => write!(formatter, "{dot}{name}")?,
+                PathStep::Index(index) => write!(formatter, "[{index}]")?,
+            }
+        }
+        if !self.path.is_empty() {
+            formatter.write_str(": ")?;
         }
         write!(formatter, "{}: {}", self.summary, self.detail)
     }

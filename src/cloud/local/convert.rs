@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn gates_of_other_clouds_are_refused_with_their_places() {
-        let policy = serde_json::json!({ "gates": [
+        let policy = serde_json::json!({ "batch": { "size": 1, "bake": "1m" }, "gates": [
             { "gateway": { "error_rate_max": 0.1 } },
             { "cloudwatch_alarm": "errors" },
             { "http": { "url": "$(URL)/health" } },

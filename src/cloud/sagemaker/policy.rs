@@ -396,10 +396,10 @@ mod tests {
                 json!({ "on_interrupt": "rollback", "progress_deadline": "20m" }),
                 vec!["progress_deadline", "on_interrupt"],
             ),
-            (json!({ "gates": [{ "http": { "url": "http://x" } }] }), vec!["gates.0.http"]),
+            (json!({ "gates": [{ "http": { "url": "http://x" } }] }), vec!["gates[0].http"]),
             (
                 json!({ "gates": [{ "cloudwatch_alarm": "arn:aws:x", "interval": "1m" }] }),
-                vec!["gates.0.cloudwatch_alarm", "gates.0.interval"],
+                vec!["gates[0].cloudwatch_alarm", "gates[0].interval"],
             ),
             (json!({ "total_timeout": "5m" }), vec!["total_timeout"]),
             (json!({ "total_timeout": "20m", "batch": { "size": 1, "bake": "5m" } }), vec!["total_timeout"]),

@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(
             paths(&policy(&bad, &spec(serde_json::json!({})))),
             [
-                "gates.0.cloudwatch_alarm",
+                "gates[0].cloudwatch_alarm",
                 "batch.size",
                 "batch.pause",
                 "min_ready",
