@@ -12,16 +12,13 @@ const VARIABLES_MAX: usize = 100;
 pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
     let mut problems = check_program(spec);
     problems.extend(check_health(&spec.health));
-    match &spec.sagemaker {
-        Some(own) => {
-            problems.extend(check_own(own));
-            problems.extend(check_scaling(spec, own));
-        }
-        None => {
-            let detail = "Name the instance type and the execution role: sagemaker = { instance_type = …, \
-                          execution_role_arn = … }.";
-            problems.push(Problem::at("sagemaker", "Missing settings", detail));
-        }
+    if let Some(own) = &spec.sagemaker {
+        problems.extend(check_own(own));
+        problems.extend(check_scaling(spec, own));
+    } else {
+        let detail = "Name the instance type and the execution role: sagemaker = { instance_type = …, \
+                      execution_role_arn = … }.";
+        problems.push(Problem::at("sagemaker", "Missing settings", detail));
     }
     problems
 }
