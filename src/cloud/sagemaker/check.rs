@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn problems(changes: Value) -> Vec<String> {
+    fn problems(changes: &Value) -> Vec<String> {
         let mut version = json!({
             "model": { "source": "s3://models/chat/" },
             "container": { "image": "registry.example/server:1" },
@@ -193,7 +193,7 @@ mod tests {
                 vec!["sagemaker.subnet_ids", "sagemaker.provision_timeout"],
             ),
         ] {
-            assert_eq!(problems(changes.clone()), paths, "{changes}");
+            assert_eq!(problems(&changes), paths, "{changes}");
         }
     }
 }
