@@ -1,6 +1,6 @@
 //! What one decision costs: it has to grow with the number of replicas and no faster.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use jiff::Timestamp;
 use sluice::fleet::{Fleet, Replica, ReplicaState};
 use sluice::rollout::{Accounting, Input, Record, Side, step};
@@ -21,7 +21,7 @@ fn scene(replicas: u32) -> (EndpointName, Fleet, Record, Timestamp) {
         let (version, state) = match index * 4 / replicas {
             0 => (1, ReplicaState::Available),
             1 => (1, ReplicaState::Starting),
-            2 if index % 3 == 0 => (0, ReplicaState::Draining),
+            2 if index.is_multiple_of(3) => (0, ReplicaState::Draining),
             _ => (0, ReplicaState::Available),
         };
         let id = if version == 1 {
@@ -65,5 +65,8 @@ fn one_step(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, one_step);
-criterion_main!(benches);
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    one_step(&mut criterion);
+    criterion.final_summary();
+}

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use sluice::clock::{Clock, SystemClock};
+use sluice::clock::SystemClock;
 use sluice::cloud::Cloud;
 use sluice::cloud::local::{LocalCloud, LocalSettings};
 use sluice::engine::{Engine, Target, this_process};
 use sluice::ledger::Ledger;
 use sluice::rollout::{Limits, Phase, bound_seconds};
 use sluice::spec::{
-    CloudName, DeploymentPolicy, EndpointName, EndpointSpec, PinnedVersion, TimeSpan, VersionNumber,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, TimeSpan, VersionNumber,
     VersionSpec,
 };
 use sluice::version::{Digest, VersionRecord};
@@ -45,7 +45,7 @@ struct Arguments {
 /// A rollout to measure.
 struct Course {
     name: &'static str,
-    policy: serde_json::Value,
+    policy: DeploymentPolicy,
 }
 
 #[tokio::main(worker_threads = 2)]
@@ -93,10 +93,10 @@ async fn roll_all(arguments: &Arguments, folder: &Path, cloud: &LocalCloud) -> R
     let first = mint(&engine, &endpoint, number, &spec(arguments, &model, number)?).await?;
     roll(&engine, &endpoint, first, &serde_json::from_value(serde_json::json!({ "min_ready": "0s" }))?)
         .await?;
-    for course in courses() {
+    for course in courses()? {
         number += 1;
         let version = mint(&engine, &endpoint, number, &spec(arguments, &model, number)?).await?;
-        let policy: DeploymentPolicy = serde_json::from_value(course.policy)?;
+        let policy = course.policy;
         let limits = Limits::resolve(arguments.replicas, policy.surge(), policy.unavailable(), false)?;
         // Nothing is in flight here, so that a drain takes no time of its own.
         let bound = bound_seconds(&policy, &limits, arguments.start.as_duration().as_secs_f64(), 0.0);
@@ -106,23 +106,23 @@ async fn roll_all(arguments: &Arguments, folder: &Path, cloud: &LocalCloud) -> R
     Ok(())
 }
 
-fn courses() -> Vec<Course> {
-    let drain = serde_json::json!({ "timeout": "5s", "unroute_delay": "0s" });
-    let course = |name, mut policy: serde_json::Value| {
-        policy["min_ready"] = "0s".into();
-        policy["drain"] = drain.clone();
-        Course { name, policy }
+fn courses() -> Result<Vec<Course>, Failure> {
+    let course = |name, policy: serde_json::Value| -> Result<Course, Failure> {
+        let given: DeploymentPolicy = serde_json::from_value(policy)?;
+        let drain = Drain { timeout: TimeSpan::from_seconds(5), unroute_delay: TimeSpan::ZERO };
+        Ok(Course { name, policy: DeploymentPolicy { min_ready: TimeSpan::ZERO, drain, ..given } })
     };
-    vec![
+    let canary = serde_json::json!({ "canary": { "weight": "25%", "bake": "5s" } });
+    let second_fleet = serde_json::json!({ "strategy": "blue_green", "canary": { "bake": "5s" } });
+    [
         course("max_surge 1", serde_json::json!({ "max_surge": 1 })),
         course("max_surge 2", serde_json::json!({ "max_surge": 2 })),
         course("1 and 1", serde_json::json!({ "max_surge": 1, "max_unavailable": 1 })),
-        course("canary 25%, bake 5s", serde_json::json!({ "canary": { "weight": "25%", "bake": "5s" } })),
-        course(
-            "blue_green, bake 5s",
-            serde_json::json!({ "strategy": "blue_green", "canary": { "bake": "5s" } }),
-        ),
+        course("canary 25%, bake 5s", canary),
+        course("blue_green, bake 5s", second_fleet),
     ]
+    .into_iter()
+    .collect()
 }
 
 /// Rolls to a version; says how long it took.

@@ -56,22 +56,9 @@ impl Course {
         record
     }
 
-    fn fleet(&self, node: &Node) -> Fleet {
-        let now = Timestamp::UNIX_EPOCH;
-        let replicas = node.replicas.iter().enumerate().map(|(index, (version, state, _))| Replica {
-            id: id(index),
-            version: VersionNumber(*version),
-            state: *state,
-            ready_since: Some(now).filter(|_| state.is_ready()),
-            start_failures: u32::from(*state == Unhealthy),
-            reason: None,
-        });
-        Fleet { observed_at: now, replicas: replicas.collect(), weights: node.weights.clone() }
-    }
-
     fn decide(&self, node: &Node) -> Decision {
         let now = Timestamp::UNIX_EPOCH;
-        let fleet = self.fleet(node);
+        let fleet = fleet_of(node);
         let record = self.record(node);
         let accounting = Accounting::Devices;
         step(&Input {
@@ -88,7 +75,7 @@ impl Course {
     /// What a step makes of a moment: carried out in full, and each of its actions alone.
     fn steps(&self, node: &Node) -> (Node, Vec<Node>) {
         let decision = self.decide(node);
-        self.check(node, &decision);
+        check(node, &decision);
         let record = &decision.record;
         let after = |actions: &[Action]| {
             let mut replicas: Vec<Part> = Vec::new();
@@ -133,36 +120,50 @@ impl Course {
         let canary = self.policy.effective_canary();
         canary.is_some_and(|canary| canary.promote == Promote::Manual && node.canary.0 >= canary.stages())
     }
+}
 
-    /// Cap, floor, the last one that serves, and a fair split of traffic, whichever part of the decision is carried out.
-    fn check(&self, node: &Node, decision: &Decision) {
-        let Limits { cap, floor, .. } = referee::limits(&decision.record);
-        let fleet = self.fleet(node);
-        let occupied = u32::try_from(node.replicas.len()).unwrap();
-        let ready = fleet.serving();
-        let (mut starts, mut stops) = (0, 0);
-        for action in &decision.actions {
-            match action {
-                Action::Start { count, .. } => starts += count,
-                Action::Stop { replica } => {
-                    let index = (0..node.replicas.len()).find(|index| &id(*index) == replica).unwrap();
-                    let (version, state, _) = node.replicas[index];
-                    let serves = state == Ready && fleet.gives_traffic_to(VersionNumber(version));
-                    stops += usize::from(serves);
-                }
-                Action::Weights { weights } => {
-                    let overload = referee::overload(&fleet, weights.as_ref(), &decision.record);
-                    assert_eq!(overload, None, "{node:?} {decision:?}");
-                }
+/// Cap, floor, the last one that serves, and a fair split of traffic, whichever part of the decision is carried out.
+fn check(node: &Node, decision: &Decision) {
+    let Limits { cap, floor, .. } = referee::limits(&decision.record);
+    let fleet = fleet_of(node);
+    let occupied = u32::try_from(node.replicas.len()).unwrap();
+    let ready = fleet.serving();
+    let (mut starts, mut stops) = (0, 0);
+    for action in &decision.actions {
+        match action {
+            Action::Start { count, .. } => starts += count,
+            Action::Stop { replica } => {
+                let index = (0..node.replicas.len()).find(|index| &id(*index) == replica).unwrap();
+                let (version, state, _) = node.replicas[index];
+                let serves = state == Ready && fleet.gives_traffic_to(VersionNumber(version));
+                stops += usize::from(serves);
+            }
+            Action::Weights { weights } => {
+                let overload = referee::overload(&fleet, weights.as_ref(), &decision.record);
+                assert_eq!(overload, None, "{node:?} {decision:?}");
             }
         }
-        assert!(starts == 0 || occupied + starts <= cap, "cap {cap}: {node:?} {decision:?}");
-        assert!(stops == 0 || ready - stops >= floor as usize, "floor {floor}: {node:?} {decision:?}");
-        assert!(ready == 0 || ready > stops, "nothing serves any more: {node:?} {decision:?}");
-        if decision.record.phase.is_terminal() {
-            assert!(node.weights.is_none() || decision.record.phase != Phase::Succeeded, "{node:?}");
-        }
     }
+    assert!(starts == 0 || occupied + starts <= cap, "cap {cap}: {node:?} {decision:?}");
+    assert!(stops == 0 || ready - stops >= floor as usize, "floor {floor}: {node:?} {decision:?}");
+    assert!(ready == 0 || ready > stops, "nothing serves any more: {node:?} {decision:?}");
+    if decision.record.phase.is_terminal() {
+        assert!(node.weights.is_none() || decision.record.phase != Phase::Succeeded, "{node:?}");
+    }
+}
+
+/// What a look shows at a moment.
+fn fleet_of(node: &Node) -> Fleet {
+    let now = Timestamp::UNIX_EPOCH;
+    let replicas = node.replicas.iter().enumerate().map(|(index, (version, state, _))| Replica {
+        id: id(index),
+        version: VersionNumber(*version),
+        state: *state,
+        ready_since: Some(now).filter(|_| state.is_ready()),
+        start_failures: u32::from(*state == Unhealthy),
+        reason: None,
+    });
+    Fleet { observed_at: now, replicas: replicas.collect(), weights: node.weights.clone() }
 }
 
 fn id(index: usize) -> ReplicaId {

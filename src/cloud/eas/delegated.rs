@@ -109,7 +109,7 @@ impl DelegatedCloud for EasCloud {
 
     async fn shift(&self, update: &Update, share: Percent) -> Result<(), CloudError> {
         let Some(sight) = self.sight(&update.endpoint).await? else {
-            return Err(self.refuse(update, "there is nothing beside which a canary could serve"));
+            return Err(refuse(update, "there is nothing beside which a canary could serve"));
         };
         let (main, name) = (service_name(&update.endpoint), canary_name(&update.endpoint));
         let replicas = canary_replicas(update, share);
@@ -128,7 +128,7 @@ impl DelegatedCloud for EasCloud {
             return Ok(());
         }
         let Some(group) = &sight.main.service.service_group else {
-            return Err(self.refuse(
+            return Err(refuse(
                 update,
                 "its service belongs to no group: only services in a group can share requests",
             ));
@@ -267,7 +267,7 @@ impl EasCloud {
         if strategy.as_deref() == Some("100%") {
             return Ok(());
         }
-        Err(self.refuse(update, "its update plan would not keep the replicas that serve"))
+        Err(refuse(update, "its update plan would not keep the replicas that serve"))
     }
 
     /// Lets the plan begin with its first batch; without batches, with everything.
@@ -331,10 +331,10 @@ impl EasCloud {
         self.client.release(&name, "standalone", 0).await?;
         self.client.delete(&name).await
     }
+}
 
-    fn refuse(&self, update: &Update, why: &str) -> CloudError {
-        failed(format!("update endpoint `{}`", update.endpoint), CloudErrorKind::Invalid).with_message(why)
-    }
+fn refuse(update: &Update, why: &str) -> CloudError {
+    failed(format!("update endpoint `{}`", update.endpoint), CloudErrorKind::Invalid).with_message(why)
 }
 
 fn busy(update: &Update, why: &str) -> CloudError {

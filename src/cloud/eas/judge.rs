@@ -81,12 +81,14 @@ fn before(sight: &Sight, update: &Update) -> UpdateState {
     let at_rest = sight.main.is_complete();
     let is_ours = sight.main.target.is_some();
     let is_asked = update.asked_at.is_some();
-    match &sight.canary {
-        // A remainder of an earlier rollout: what is asked next takes it away.
-        Some(_) => UpdateState::Absent,
-        None if at_rest && !is_asked => UpdateState::Settled,
-        None if !at_rest && !is_ours => UpdateState::Busy,
-        None => UpdateState::Absent,
+    // The remainder of an earlier rollout is taken away by what is asked next.
+    let has_remainder = sight.canary.is_some();
+    if !has_remainder && at_rest && !is_asked {
+        UpdateState::Settled
+    } else if !has_remainder && !at_rest && !is_ours {
+        UpdateState::Busy
+    } else {
+        UpdateState::Absent
     }
 }
 

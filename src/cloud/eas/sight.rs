@@ -101,7 +101,7 @@ impl Sight {
 
     pub(super) fn observed(&self, endpoint: &EndpointName, now: Timestamp) -> ObservedEndpoint {
         let mut replicas = replicas(&self.main, self.prior());
-        replicas.extend(self.canary.iter().flat_map(|canary| replicas_of_canary(canary)));
+        replicas.extend(self.canary.iter().flat_map(replicas_of_canary));
         replicas.sort_by(|one, other| one.id.cmp(&other.id));
         let service = &self.main.service;
         let unmanaged = self.main.target.is_none().then(|| {

@@ -1,5 +1,7 @@
 //! `ACS3-HMAC-SHA256`: how requests to Alibaba Cloud are signed.
 
+use std::fmt::Write as _;
+
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
@@ -48,7 +50,7 @@ pub(super) fn encode(text: &str) -> String {
         if is_plain(byte) {
             all.push(char::from(byte));
         } else {
-            all.push_str(&format!("%{byte:02X}"));
+            let _ = write!(all, "%{byte:02X}");
         }
         all
     })

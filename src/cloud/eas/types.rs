@@ -8,6 +8,7 @@ use serde_json::Value;
 /// A service.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the wire")]
 pub(super) struct Service {
     pub service_name: String,
     #[serde(default)]
@@ -72,6 +73,7 @@ pub(super) struct Label {
 /// A replica.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "the names of the wire")]
 pub(super) struct Instance {
     pub instance_name: String,
     #[serde(default)]

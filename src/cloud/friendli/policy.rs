@@ -99,7 +99,7 @@ mod tests {
                 "keep_warm",
                 "history_limit",
                 "on_no_capacity",
-                "gates[0].cloudwatch_alarm",
+                "gates.0.cloudwatch_alarm",
             ]
         );
         let baked = serde_json::json!({ "batch": { "size": "100%", "bake": "90s" }, "max_unavailable": 0 });

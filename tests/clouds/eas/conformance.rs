@@ -64,7 +64,7 @@ fn an_update_rolls_within_its_limits() {
     let state = emulator.state();
     let (safe, risky) = (&state.services["safe_one"], &state.services["risky_one"]);
     assert_eq!((safe.least_ready, safe.most), (Some(4), 5));
-    assert_eq!((risky.least_ready, risky.most), (Some(0), 2), "one replica, and it may be missing");
+    assert_eq!((risky.least_ready, risky.most), (Some(0), 1), "one replica, and it may be missing");
 }
 
 #[test]

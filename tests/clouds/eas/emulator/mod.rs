@@ -67,11 +67,6 @@ impl Emulator {
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Lets time pass on the service.
-    pub fn advance(&self, seconds: u64) {
-        self.state().advance(seconds);
-    }
 }
 
 impl Drop for Emulator {
