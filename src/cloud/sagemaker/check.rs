@@ -12,16 +12,13 @@ const VARIABLES_MAX: usize = 100;
 pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
     let mut problems = check_program(spec);
     problems.extend(check_health(&spec.health));
-    match &spec.sagemaker {
-        Some(own) => {
-            problems.extend(check_own(own));
-            problems.extend(check_scaling(spec, own));
-        }
-        None => {
-            let detail = "Name the instance type and the execution role: sagemaker = { instance_type = …, \
-                          execution_role_arn = … }.";
-            problems.push(Problem::at("sagemaker", "Missing settings", detail));
-        }
+    if let Some(own) = &spec.sagemaker {
+        problems.extend(check_own(own));
+        problems.extend(check_scaling(spec, own));
+    } else {
+        let detail = "Name the instance type and the execution role: sagemaker = { instance_type = …, \
+                      execution_role_arn = … }.";
+        problems.push(Problem::at("sagemaker", "Missing settings", detail));
     }
     problems
 }
@@ -148,7 +145,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn problems(changes: Value) -> Vec<String> {
+    fn problems(changes: &Value) -> Vec<String> {
         let mut version = json!({
             "model": { "source": "s3://models/chat/" },
             "container": { "image": "registry.example/server:1" },
@@ -196,7 +193,7 @@ mod tests {
                 vec!["sagemaker.subnet_ids", "sagemaker.provision_timeout"],
             ),
         ] {
-            assert_eq!(problems(changes.clone()), paths, "{changes}");
+            assert_eq!(problems(&changes), paths, "{changes}");
         }
     }
 }

@@ -312,7 +312,7 @@ mod tests {
             let version = PinnedVersion {
                 number,
                 spec: serde_json::from_value(spec).unwrap(),
-                pins: Default::default(),
+                pins: crate::spec::Pins::default(),
             };
             let made = version_name(&endpoint, &version);
             assert!(made.len() <= 63 && !made.contains("--"), "{made}");

@@ -286,16 +286,17 @@ fn routing(policy: &DeploymentPolicy) -> TrafficRouting {
     };
     let Some(canary) = shifts(policy) else { return plain };
     let wait_interval_in_seconds = seconds(canary.bake);
-    match step_of_line(&canary) {
-        Some(step) => {
-            let step = capacity(CountOrPercent::Percent(step));
-            TrafficRouting { kind: "LINEAR", wait_interval_in_seconds, linear_step_size: Some(step), ..plain }
-        }
-        None => {
-            let first = capacity(first_step(&canary));
-            TrafficRouting { kind: "CANARY", wait_interval_in_seconds, canary_size: Some(first), ..plain }
-        }
+    if let Some(step) = step_of_line(&canary) {
+        let step = capacity(CountOrPercent::Percent(step));
+        return TrafficRouting {
+            kind: "LINEAR",
+            wait_interval_in_seconds,
+            linear_step_size: Some(step),
+            ..plain
+        };
     }
+    let first = capacity(first_step(&canary));
+    TrafficRouting { kind: "CANARY", wait_interval_in_seconds, canary_size: Some(first), ..plain }
 }
 
 fn first_step(canary: &Canary) -> CountOrPercent {

@@ -1,6 +1,8 @@
 //! The wire format, as far as this adapter uses it. Members that are absent are `None`; statuses stay text, because
 //! the service adds new ones.
 
+#![expect(clippy::struct_field_names, reason = "the names are those of the wire format")]
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
