@@ -99,7 +99,7 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let answer = judge(&shared, &method, &uri, &headers, body);
+    let answer = judge(&shared, &method, &uri, &headers, &body);
     answer.unwrap_or_else(|(status, code, message)| {
         let expected = ["NoSuchKey", "PreconditionFailed", "InternalError", "ConditionalRequestConflict"];
         if !expected.contains(&code) {
@@ -117,9 +117,9 @@ fn judge(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-    body: Bytes,
+    body: &Bytes,
 ) -> Result<Response<Body>, Refusal> {
-    signature::check(method, uri, headers, &body)
+    signature::check(method, uri, headers, body)
         .map_err(|why| (StatusCode::FORBIDDEN, "SignatureDoesNotMatch", why))?;
     let invalid = |why: String| (StatusCode::BAD_REQUEST, "InvalidArgument", why);
     let path = uri.path().strip_prefix('/').unwrap_or_default();
@@ -140,7 +140,7 @@ fn judge(
             Ok(answer::object(found.ok_or_else(missing)?))
         }
         (&Method::PUT, key) if query.is_empty() || query == "x-id=PutObject" => {
-            put(shared, key, headers, &body)
+            put(shared, key, headers, body)
         }
         _ => Err(invalid(format!("{method} {uri} is not known here"))),
     }

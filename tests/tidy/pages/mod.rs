@@ -88,7 +88,7 @@ fn root() -> &'static Path {
 fn pages() -> Vec<Page> {
     let provider = SluiceProvider::new().unwrap();
     let mut index = Page::of("index.md".to_owned(), "Sluice Provider", provider.schema());
-    index.title = "Sluice Provider".to_owned();
+    "Sluice Provider".clone_into(&mut index.title);
     index.has_category = false;
     index.blocks.push(("Example Usage", "terraform", "provider/provider.tf".into()));
     let mut pages = vec![index];
