@@ -29,7 +29,6 @@ fn an_endpoint_is_taken_over_as_v0_and_nothing_is_left_to_change() {
     let config = |image| {
         Config::image(image).with(|config| {
             config.own = "variant_name = \"AllTraffic\"".into();
-            config.version = "comment = \"taken over at import\"".into();
             config.policy = "max_surge = 1".into();
         })
     };
