@@ -33,6 +33,7 @@ impl Run<'_> {
             self.obey_commands().await?;
             let Some(look) = self.look_at(cloud, from.as_ref(), &stop).await? else { continue };
             if self.opened.record.phase.is_terminal() {
+                self.retire_old(&look.observed).await;
                 return Ok(self.report(look.observed));
             }
             let made = self.judge(cloud, from.as_ref(), &look).await?;

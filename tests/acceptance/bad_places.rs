@@ -96,8 +96,9 @@ fn ledgers_that_cannot_be_opened_are_told() {
     std::fs::write(world.path("file"), "").unwrap();
     let below = format!("\"file://{}\"", world.path("file/ledger").display());
     for (url, expected) in [
-        ("\"s3://bucket/sluice\"", "only file:// addresses are supported"),
-        ("\"ledger\"", "only file:// addresses are supported"),
+        ("\"ftp://bucket/sluice\"", "a ledger is at file:///path/to/folder, s3://bucket/folder"),
+        ("\"ledger\"", "a ledger is at file:///path/to/folder, s3://bucket/folder"),
+        ("\"s3://key@bucket/sluice\"", "name the bucket"),
         ("\"file://ledger\"", "the path must be absolute"),
         (below.as_str(), "Not a directory"),
     ] {

@@ -49,7 +49,7 @@ fn what_others_made_is_taken_over_and_can_be_replaced() {
 #[track_caller]
 pub fn take_over(stage: &Stage) {
     let mut config = Config::new("", 0, "");
-    config.version = "comment     = \"taken over at import\"\n  model       = { source = \"friendli://versions/0\" }\n  accelerator = \
+    config.version = "model       = { source = \"friendli://versions/0\" }\n  accelerator = \
                       { type = \"NVIDIA H100\", count = 1 }\n  scaling     = { min_replicas = 1 }\n  engine      = { \
                       max_batch_size = \"256\" }"
         .into();
