@@ -5,16 +5,18 @@ use std::time::Instant;
 
 use serde_json::json;
 use sluice::ledger::{Entry, EntryKind, Holder, Lease, Seen};
-use sluice::rollout::{Accounting, Action, Input, Outcome as Simulated, Simulation, simulate, step};
+use sluice::rollout::{Accounting, Action, Input, Side, Simulation, preview, simulate, step};
+use sluice::spec::{DeploymentPolicy, REPLICAS_MAX, TimeSpan, VersionNumber};
 
 use crate::report::{Outcome, Section, Verdict};
 use crate::scene::scene;
 use crate::{Bench, Failure};
 
-/// Replicas of the endpoint.
-const SIZES: [u32; 4] = [100, 1_000, 10_000, 100_000];
-/// Policies: their names, and what they say.
-const POLICIES: [(&str, &str, &str); 2] = [("1%, 0", "1%", "0"), ("25%, 25%", "25%", "25%")];
+/// Replicas of the endpoint, up to as many as a version may have.
+const SIZES: [u32; 3] = [100, 1_000, REPLICAS_MAX];
+/// Policies: surge, unavailable, and the most replicas for which a rollout of as many steps is simulated.
+const POLICIES: [(&str, &str, u32); 3] =
+    [("1", "0", 1_000), ("1%", "0", REPLICAS_MAX), ("25%", "25%", REPLICAS_MAX)];
 /// Time that a replica takes to load a model, and to drain.
 const START_SECONDS: f64 = 60.0;
 const DRAIN_SECONDS: f64 = 10.0;
@@ -28,12 +30,10 @@ pub fn measure(bench: &Bench) -> Result<Outcome, Failure> {
     let mut rows = Vec::new();
     let mut each = Vec::new();
     for replicas in sizes {
-        let entry = entry_bytes(*replicas)?;
-        each.push(entry.1 / f64::from(*replicas));
-        for (name, surge, unavailable) in POLICIES {
-            let begun = Instant::now();
-            let played = simulated(*replicas, surge, unavailable)?;
-            rows.push(row(*replicas, name, &played, entry, begun.elapsed().as_secs_f64()));
+        let bytes = bytes(*replicas)?;
+        each.push(bytes.decision / f64::from(*replicas));
+        for (surge, unavailable, _) in POLICIES.iter().filter(|(_, _, most)| replicas <= most) {
+            rows.push(row(*replicas, surge, unavailable, &bytes)?);
         }
     }
     let growth = match each.as_slice() {
@@ -46,20 +46,22 @@ pub fn measure(bench: &Bench) -> Result<Outcome, Failure> {
             "Rollouts of very many replicas, simulated with the same `step` that real ones use: replicas take \
              {START_SECONDS} s to start and {DRAIN_SECONDS} s to drain. Entries that decide hold the whole fleet, so \
              that anybody can make the decision again; their size is that of an entry in the middle of a rollout, \
-             written as the ledger writes it. Calls are those that start or stop a replica."
+             written as the ledger writes it. Calls are those that start or stop a replica. A preview that would take \
+             longer than a moment is one line instead."
         ),
         command: "cargo run --profile measure --example bench -- --only scale".to_owned(),
         head: vec![
             "replicas",
             "surge, unavailable",
             "makespan",
-            "of the bound",
+            "bound / makespan",
             "calls",
             "decisions",
             "renewals",
+            "one look",
             "one entry",
             "journal",
-            "simulated in",
+            "preview in the plan",
         ],
         rows,
         verdicts: vec![Verdict {
@@ -73,19 +75,20 @@ pub fn measure(bench: &Bench) -> Result<Outcome, Failure> {
     }))
 }
 
-fn simulated(replicas: u32, surge: &str, unavailable: &str) -> Result<Simulated, Failure> {
-    let simulation: Simulation = serde_json::from_value(json!({
-        "replicas": replicas,
-        "policy": {
-            "max_surge": surge, "max_unavailable": unavailable, "min_ready": "0s", "total_timeout": "8h",
-        },
-        "start_seconds": START_SECONDS,
-        "drain_seconds": DRAIN_SECONDS,
+fn row(replicas: u32, surge: &str, unavailable: &str, bytes: &Bytes) -> Result<Vec<String>, Failure> {
+    let policy: DeploymentPolicy = serde_json::from_value(json!({
+        "max_surge": surge, "max_unavailable": unavailable, "min_ready": "0s",
     }))?;
-    Ok(simulate(&simulation)?)
-}
-
-fn row(replicas: u32, policy: &str, played: &Simulated, entry: (f64, f64), took: f64) -> Vec<String> {
+    let side = |version| Side { version: VersionNumber(version), replicas };
+    let begun = Instant::now();
+    preview(Some(side(0)), side(1), 1, &policy, None)?;
+    let previewed = begun.elapsed();
+    // No deadline is to cut a long rollout short.
+    let policy = DeploymentPolicy { progress_deadline: TimeSpan::from_seconds(1_000_000), ..policy };
+    let simulation: Simulation = serde_json::from_value(json!({
+        "replicas": replicas, "policy": policy, "start_seconds": START_SECONDS, "drain_seconds": DRAIN_SECONDS,
+    }))?;
+    let played = simulate(&simulation)?;
     let actions = played.steps.iter().flat_map(|step| &step.actions);
     let calls: u64 = actions
         .map(|action| match action {
@@ -95,24 +98,32 @@ fn row(replicas: u32, policy: &str, played: &Simulated, entry: (f64, f64), took:
         .sum();
     let decisions = played.steps.len();
     let renewals = (played.makespan_seconds / RENEWAL_SECONDS).floor();
-    let (renewal, decision) = entry;
-    let journal = renewals * renewal + decision * as_float(decisions);
-    vec![
+    Ok(vec![
         replicas.to_string(),
-        policy.to_owned(),
+        format!("{surge}, {unavailable}"),
         format!("{:.0} s", played.makespan_seconds),
         format!("{:.3}", played.efficiency),
         calls.to_string(),
         decisions.to_string(),
         format!("{renewals}"),
-        size(decision),
-        size(journal),
-        format!("{took:.2} s"),
-    ]
+        size(bytes.look),
+        size(bytes.decision),
+        size(renewals * bytes.renewal + as_float(decisions) * bytes.decision),
+        format!("{:.0} ms", previewed.as_secs_f64() * 1e3),
+    ])
 }
 
-/// Bytes of an entry that renews the lease, and of one that decides.
-fn entry_bytes(replicas: u32) -> Result<(f64, f64), Failure> {
+/// What is read and written of an endpoint with so many replicas, in bytes.
+struct Bytes {
+    /// The fleet, as a look at it brings it.
+    look: f64,
+    /// An entry that renews the lease.
+    renewal: f64,
+    /// An entry that decides.
+    decision: f64,
+}
+
+fn bytes(replicas: u32) -> Result<Bytes, Failure> {
     let (endpoint, fleet, record, now) = scene(replicas);
     let accounting = Accounting::Devices;
     let input = Input { endpoint: &endpoint, fleet: &fleet, record: &record, readings: &[], now, accounting };
@@ -133,6 +144,7 @@ fn entry_bytes(replicas: u32) -> Result<(f64, f64), Failure> {
         results: Vec::new(),
         previous: None,
     };
+    let look = as_float(serde_json::to_vec(&fleet)?.len());
     let seen = Seen { fleet, update: None, record, readings: Vec::new(), now };
     let decided = Entry {
         kind: EntryKind::Decided,
@@ -142,8 +154,8 @@ fn entry_bytes(replicas: u32) -> Result<(f64, f64), Failure> {
         budget: Some(decision.budget),
         ..renewal.clone()
     };
-    let bytes = |entry: &Entry| Ok::<_, Failure>(as_float(serde_json::to_vec_pretty(entry)?.len()));
-    Ok((bytes(&renewal)?, bytes(&decided)?))
+    let written = |entry: &Entry| Ok::<_, Failure>(as_float(serde_json::to_vec_pretty(entry)?.len()));
+    Ok(Bytes { look, renewal: written(&renewal)?, decision: written(&decided)? })
 }
 
 fn as_float(count: usize) -> f64 {
