@@ -41,13 +41,10 @@ fn number(name: &str) -> Option<u64> {
 
 #[test]
 fn every_seed_keeps_every_promise() {
-    let seeds: Vec<u64> = match number("SLUICE_SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => {
-            let count = number("SLUICE_SIM_SEEDS").unwrap_or(SEEDS);
-            (0..count).chain(ONCE_BROKEN.into_iter().filter(|seed| *seed >= count)).collect()
-        }
-    };
+    let count = number("SLUICE_SIM_SEEDS").unwrap_or(SEEDS);
+    let once_broken = ONCE_BROKEN.into_iter().filter(|seed| *seed >= count);
+    let one = number("SLUICE_SIM_SEED").map(|seed| vec![seed]);
+    let seeds = one.unwrap_or_else(|| (0..count).chain(once_broken).collect());
     let broken: Vec<Broken> = seeds.iter().filter_map(|seed| play(*seed).err()).collect();
     let Some(first) = broken.first() else { return };
     for broken in &broken {
