@@ -14,7 +14,7 @@ use crate::rollout::train;
 use crate::shim::{self, Usage};
 use crate::{Bench, Failure};
 
-const TITLE: &str = "Plans of many endpoints";
+pub const TITLE: &str = "Plans of many endpoints";
 /// Longest run of Terraform.
 const RUN_MAX: Duration = Duration::from_mins(3);
 /// Endpoints of a configuration. Each has a version and a policy of its own.
@@ -289,6 +289,45 @@ fn growth(measured: &[Measured], kind: Kind, value: impl Fn(&Measured) -> f64) -
 }
 
 fn section(measured: &[Measured], applied: &[(u32, f64)], calls: u64) -> Section {
+    let mut took = String::new();
+    for (endpoints, seconds) in applied {
+        let _ = write!(took, "{}{seconds:.1} s up to {endpoints}", if took.is_empty() { "" } else { ", " });
+    }
+    Section {
+        title: TITLE,
+        about: "`terraform plan` of endpoints on the local cloud, each with a version and a policy of its own, beside \
+                three `terraform_data` for each endpoint, which lean on each other in the same way and which Terraform \
+                handles inside its own process. Median of three plans, but one of 1,000; the endpoints that exist serve, with a replica each."
+            .to_owned(),
+        command: "cargo run --profile measure --example bench -- --only plans".to_owned(),
+        head: vec![
+            "plan",
+            "endpoints",
+            "wall",
+            "`terraform_data`",
+            "ratio",
+            "Terraform's processor time",
+            "the provider's",
+            "the agent's",
+            "provider / wall",
+            "provider's memory",
+            "calls to the agent",
+        ],
+        rows: measured.iter().map(row).collect(),
+        verdicts: verdicts(measured, calls),
+        notes: vec![
+            "The provider's share is its processor time, in all processes of it that Terraform starts for one plan, in \
+             parts of the wall time. Its memory is the most that one of them held."
+                .to_owned(),
+            "Every resource has a block of its own. With `for_each` over resources that refer to each other, Terraform's \
+             own time grows with the square of their number, for `terraform_data` as well."
+                .to_owned(),
+            format!("Terraform applied them with {APPLY_PARALLELISM} operations at a time: {took}."),
+        ],
+    }
+}
+
+fn verdicts(measured: &[Measured], calls: u64) -> Vec<Verdict> {
     let share = |one: &Measured| one.ours.provider / one.ours.wall;
     let mut verdicts = Vec::new();
     for (kind, word) in [(Kind::Creation, "first plan"), (Kind::Refresh, "plan of what exists")] {
@@ -321,42 +360,7 @@ fn section(measured: &[Measured], applied: &[(u32, f64)], calls: u64) -> Section
             met: calls <= u64::from(refreshed.endpoints),
         });
     }
-    let mut took = String::new();
-    for (endpoints, seconds) in applied {
-        let _ = write!(took, "{}{seconds:.1} s up to {endpoints}", if took.is_empty() { "" } else { ", " });
-    }
-    Section {
-        title: TITLE,
-        about: "`terraform plan` of endpoints on the local cloud, each with a version and a policy of its own, beside \
-                three `terraform_data` for each endpoint, which lean on each other in the same way and which Terraform \
-                handles inside its own process. Median of three plans, but one of 1,000; the endpoints that exist serve, with a replica each."
-            .to_owned(),
-        command: "cargo run --profile measure --example bench -- --only plans".to_owned(),
-        head: vec![
-            "plan",
-            "endpoints",
-            "wall",
-            "`terraform_data`",
-            "ratio",
-            "Terraform's processor time",
-            "the provider's",
-            "the agent's",
-            "provider / wall",
-            "provider's memory",
-            "calls to the agent",
-        ],
-        rows: measured.iter().map(row).collect(),
-        verdicts,
-        notes: vec![
-            "The provider's share is its processor time, in all processes of it that Terraform starts for one plan, in \
-             parts of the wall time. Its memory is the most that one of them held."
-                .to_owned(),
-            "Every resource has a block of its own. With `for_each` over resources that refer to each other, Terraform's \
-             own time grows with the square of their number, for `terraform_data` as well."
-                .to_owned(),
-            format!("Terraform applied them with {APPLY_PARALLELISM} operations at a time: {took}."),
-        ],
-    }
+    verdicts
 }
 
 fn row(one: &Measured) -> Vec<String> {
