@@ -10,7 +10,7 @@ mod place;
 mod preview;
 mod report;
 mod rollback;
-mod rollout;
+pub mod rollout;
 mod screen;
 mod status;
 mod table;

@@ -122,7 +122,8 @@ struct StepOutput {
     record: Record,
 }
 
-fn decide(input: &str) -> Result<String, CliError> {
+/// `rollout step`: from a fleet and what is wanted of it to the next step, both as JSON.
+pub fn decide(input: &str) -> Result<String, CliError> {
     let input: StepInput = parse(input)?;
     check(input.policy.validate())?;
     let endpoint = EndpointName::new("endpoint").map_err(|error| CliError::Input(error.to_string()))?;
@@ -156,7 +157,8 @@ fn decide(input: &str) -> Result<String, CliError> {
     })
 }
 
-fn play(input: &str) -> Result<String, CliError> {
+/// `rollout simulate`: from a simulation to how it went, both as JSON.
+pub fn play(input: &str) -> Result<String, CliError> {
     let simulation: Simulation = parse(input)?;
     check(simulation.policy.validate())?;
     to_json(&simulate(&simulation).map_err(|error| CliError::Input(error.to_string()))?)

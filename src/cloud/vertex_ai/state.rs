@@ -6,7 +6,7 @@ use super::memory::Memory;
 use super::names::Label;
 use super::types::{BEING_DEPLOYED, DeployedModel, Endpoint, Split};
 use crate::fleet::{Replica, ReplicaState};
-use crate::spec::{EndpointName, ReplicaId, VersionNumber};
+use crate::spec::{EndpointName, REPLICAS_MAX, ReplicaId, VersionNumber};
 
 /// An endpoint, read and understood.
 #[derive(Debug, Clone)]
@@ -136,7 +136,8 @@ impl State {
         let shares = live.iter().filter_map(|known| Some((known.version?, known.share)));
         let mut weights = BTreeMap::new();
         for (version, share) in shares {
-            *weights.entry(version).or_default() += share;
+            let weight: &mut u32 = weights.entry(version).or_default();
+            *weight = weight.saturating_add(share);
         }
         (live.len() > 1).then_some(weights)
     }
@@ -158,7 +159,7 @@ fn replicas_of(known: &Known) -> Vec<Replica> {
     };
     let message = known.deployed.status.as_ref().map(|status| status.message.clone());
     let message = message.filter(|message| !message.is_empty());
-    (0..known.ready + missing)
+    (0..known.ready.saturating_add(missing).min(REPLICAS_MAX))
         .map(|ordinal| Replica {
             id: ReplicaId(format!("{version}-{}-{ordinal:04}", known.deployed.id)),
             version,
