@@ -41,7 +41,9 @@ pub enum LedgerError {
         source: serde_json::Error,
     },
     /// An object is larger than any that the ledger writes.
-    #[error("`{object}` in the ledger has {bytes} bytes, more than any that Sluice writes: remove it, it is not the ledger's")]
+    #[error(
+        "`{object}` in the ledger has {bytes} bytes, more than any that Sluice writes: remove it, it is not the ledger's"
+    )]
     TooLarge {
         /// The object.
         object: String,

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn only_names_that_the_ledger_writes_are_numbers() {
-        let names = ["000003", "1000000", "+00005", "-00001", "7", "0000007", "000002.json", "18446744073709551616"];
+        let names =
+            ["000003", "1000000", "+00005", "-00001", "7", "0000007", "000002.json", "18446744073709551616"];
         assert_eq!(sorted(names.into_iter()), [3, 1_000_000]);
     }
 

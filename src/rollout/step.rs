@@ -288,8 +288,7 @@ fn grow(
     let missing = pace::wanted_so_far(record, limits).saturating_sub(census.wanted);
     // Ordinals end before a number that wraps: no replica is ever named like an earlier one.
     let ordinals_left = u32::MAX - record.starts;
-    let count =
-        room.min(missing).min(pace::concurrent_starts(record, census, limits)).min(ordinals_left);
+    let count = room.min(missing).min(pace::concurrent_starts(record, census, limits)).min(ordinals_left);
     if count == 0 {
         return None;
     }

@@ -66,63 +66,57 @@ pub fn is_driven() -> bool {
 /// Plays everything there is for a target.
 pub fn run(target: &Target, check: fn(&[u8])) {
     bound_memory();
-    let known = inputs(target);
-    let factor = number("SLUICE_FUZZ_FACTOR").unwrap_or(1);
-    let seed = number("SLUICE_FUZZ_SEED").unwrap_or(1);
-    let (rounds, shape, name) = (target.rounds * factor, target.shape, target.name);
+    let inputs = everything(target);
     let current = Arc::new(Mutex::new(Vec::new()));
-    let (shown, patience) = (current.clone(), PATIENCE * u32::try_from(factor).unwrap());
+    let shown = current.clone();
     let (done, ended) = mpsc::channel();
     let player = std::thread::spawn(move || {
-        let played = catch_unwind(AssertUnwindSafe(|| {
-            play(&known, &mut mutations(&known, shape, rounds, seed), &shown, check);
-        }));
+        let played = catch_unwind(AssertUnwindSafe(|| play(&inputs, &shown, check)));
         done.send(()).unwrap();
         played
     });
-    let in_time = ended.recv_timeout(patience).is_ok();
+    let in_time = ended.recv_timeout(PATIENCE * u32::try_from(factor()).unwrap()).is_ok();
     let failed = if in_time { player.join().unwrap().err() } else { None };
     if in_time && failed.is_none() {
         return;
     }
-    let path = keep(name, &current.lock().unwrap());
-    eprintln!("the input is in {}; the seed was {seed}", path.display());
+    keep(target.name, &current.lock().unwrap());
     if let Some(panic) = failed {
         resume_unwind(panic);
     }
-    panic!("{name} hangs");
+    panic!("{} hangs", target.name);
 }
 
-fn play(
-    known: &[Vec<u8>],
-    mutations: &mut dyn Iterator<Item = Vec<u8>>,
-    current: &Mutex<Vec<u8>>,
-    check: fn(&[u8]),
-) {
-    for input in known.iter().cloned().chain(mutations) {
-        current.lock().unwrap().clone_from(&input);
-        check(&input);
+fn play(inputs: &[Vec<u8>], current: &Mutex<Vec<u8>>, check: fn(&[u8])) {
+    for input in inputs {
+        current.lock().unwrap().clone_from(input);
+        check(input);
     }
 }
 
-fn mutations(
-    known: &[Vec<u8>],
-    shape: Shape,
-    rounds: u64,
-    seed: u64,
-) -> impl Iterator<Item = Vec<u8>> + use<'_> {
-    let mut random = Random::new(seed);
-    (0..rounds).map(move |_| {
-        let (input, other) = (&known[random.below(known.len())], &known[random.below(known.len())]);
-        match shape {
+/// The seeds, the corpus, and mutations of both.
+pub fn everything(target: &Target) -> Vec<Vec<u8>> {
+    let mut inputs = known(target);
+    let count = inputs.len();
+    let mut random = Random::new(number("SLUICE_FUZZ_SEED").unwrap_or(1));
+    for _ in 0..target.rounds * factor() {
+        let (input, other) = (&inputs[random.below(count)], &inputs[random.below(count)]);
+        let mutated = match target.shape {
             Shape::Bytes => mutate::bytes(input, other, &mut random),
             Shape::Json => mutate::json(input, other, &mut random),
-        }
-    })
+        };
+        inputs.push(mutated);
+    }
+    inputs
+}
+
+/// How much longer than in a normal run.
+fn factor() -> u64 {
+    number("SLUICE_FUZZ_FACTOR").unwrap_or(1)
 }
 
 /// Seeds and corpus. Never nothing: without right input, mutations reach nowhere.
-pub fn inputs(target: &Target) -> Vec<Vec<u8>> {
+fn known(target: &Target) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/__fuzz__").join(target.name);
     let mut known = target.seeds.clone();
     known.extend(files(&folder.join("corpus")));
@@ -144,12 +138,14 @@ pub fn is_told_well(refusal: &str) {
     assert!(refusal.len() <= 2000, "a refusal of {} bytes", refusal.len());
 }
 
-fn keep(name: &str, input: &[u8]) -> PathBuf {
+/// Writes down what failed.
+pub fn keep(name: &str, input: &[u8]) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz");
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("{name}-{:08x}", crc(input)));
     std::fs::write(&path, input).unwrap();
-    path
+    let seed = number("SLUICE_FUZZ_SEED").unwrap_or(1);
+    eprintln!("the input is in {}; the seed was {seed}", path.display());
 }
 
 /// Tells inputs apart.

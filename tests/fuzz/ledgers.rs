@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use object_store::memory::InMemory;
 use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
 use sluice::engine::verify;
 use sluice::fleet::{Fleet, Replica, ReplicaState};
 use sluice::ledger::{Entry, EntryKind, GivenCommand, Holder, Lease, Ledger, Seen};

@@ -6,6 +6,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod agent;
+mod clouds;
+mod gateway;
 mod harness;
 mod ledgers;
 mod metrics;
@@ -14,4 +17,5 @@ mod plans;
 mod rollouts;
 mod specs;
 mod texts;
+mod upstream;
 mod values;

@@ -1,7 +1,7 @@
 //! What metrics servers answer.
 
-use sluice::fleet::metric::{Measurements, judge, read_value};
 use sluice::fleet::GateVerdict;
+use sluice::fleet::metric::{Measurements, judge, read_value};
 use sluice::spec::{MetricGate, VersionNumber};
 
 use crate::harness::{fuzz, is_told_well};

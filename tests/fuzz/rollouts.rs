@@ -6,7 +6,8 @@ use sluice::cli::rollout::{decide, play};
 use crate::harness::{fuzz, is_told_well};
 
 fn step_seeds() -> Vec<Vec<u8>> {
-    let replica = |id: &str, version: u32, state: &str| json!({ "id": id, "version": version, "state": state });
+    let replica =
+        |id: &str, version: u32, state: &str| json!({ "id": id, "version": version, "state": state });
     let first = json!({
         "replicas": 4, "target": 1, "now": "2026-01-01T00:00:00Z",
         "policy": { "max_surge": 2, "max_unavailable": 1, "batch": { "size": 1, "bake": "10s" },
@@ -14,7 +15,8 @@ fn step_seeds() -> Vec<Vec<u8>> {
         "fleet": { "replicas": [replica("a", 0, "available"), replica("b", 0, "ready"), replica("c", 1, "starting"),
                                 replica("d", 0, "draining"), replica("e", 1, "unhealthy")] },
     });
-    let record = serde_json::from_str::<Value>(&decide(&first.to_string()).unwrap()).unwrap()["record"].clone();
+    let record =
+        serde_json::from_str::<Value>(&decide(&first.to_string()).unwrap()).unwrap()["record"].clone();
     let mut second = first.clone();
     second["record"] = record;
     second["now"] = "2026-01-01T00:01:00Z".into();
@@ -60,7 +62,8 @@ fn simulate(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let asked: Value = serde_json::from_str(text).unwrap_or_default();
     let number = |name: &str| asked.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-    let is_large = ["replicas", "prior_replicas"].iter().any(|name| number(name) > 40.0 && number(name) <= 1e5);
+    let is_large =
+        ["replicas", "prior_replicas"].iter().any(|name| number(name) > 40.0 && number(name) <= 1e5);
     if is_large || (number("poll_seconds") > 0.0 && number("poll_seconds") < 5.0) {
         return;
     }

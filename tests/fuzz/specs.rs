@@ -30,9 +30,15 @@ fn seeds() -> Vec<Vec<u8>> {
     let table = json!({ "epoch": 1, "generation": 2, "endpoints": { "chat": { "port": 0, "weights": { "1": 9 },
         "replicas": [{ "id": "a", "version": 1, "address": "127.0.0.1:9" }], "token_key": "k" } } });
     let plain = json!({ "max_surge": 2, "max_unavailable": 1, "batch": { "size": 2 } });
-    [policy, plain, version, table, json!({ "name": "chat", "local": { "port": 8080, "token_required": true } })]
-        .map(|json| json.to_string().into_bytes())
-        .to_vec()
+    [
+        policy,
+        plain,
+        version,
+        table,
+        json!({ "name": "chat", "local": { "port": 8080, "token_required": true } }),
+    ]
+    .map(|json| json.to_string().into_bytes())
+    .to_vec()
 }
 
 fn read_spec(bytes: &[u8]) {

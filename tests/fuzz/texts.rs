@@ -11,8 +11,17 @@ use sluice::spec::{
 use crate::harness::{fuzz, is_told_well};
 
 fn seeds() -> Vec<Vec<u8>> {
-    let texts =
-        ["chat-7b", "local/chat/v4", "v4", "25%", "100", "1h30m", "250ms", "0", "http://x/$(URL)/$(VERSION)?"];
+    let texts = [
+        "chat-7b",
+        "local/chat/v4",
+        "v4",
+        "25%",
+        "100",
+        "1h30m",
+        "250ms",
+        "0",
+        "http://x/$(URL)/$(VERSION)?",
+    ];
     texts.map(|text| text.as_bytes().to_vec()).to_vec()
 }
 

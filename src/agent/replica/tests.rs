@@ -287,7 +287,7 @@ fn a_warm_up_that_fails_is_a_failed_start_and_says_how() {
     let broken = WarmupFailure::Broken("the connection ended too early".to_owned());
     let head = "was answered with status 500 by POST /v1/completions";
     for (failure, what) in [
-        (status("out of\nmemory\u{1b}[0m \"é\"\n"), format!("{head}: out of\\nmemory\\u{{1b}}[0m \"é\"")),
+        (status("out of\nmemory\u{1b}[0m \"é\"\n"), format!("{head}: out of\\nmemory\\u001b[0m \"é\"")),
         (status(&"é".repeat(300)), format!("{head}: {}", "é".repeat(200))),
         (status(""), head.to_owned()),
         (WarmupFailure::NoAnswer, "had no answer within 30s".to_owned()),

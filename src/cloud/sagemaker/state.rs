@@ -94,11 +94,14 @@ pub(super) fn fleet(endpoint: &EndpointName, found: &Endpoint, memory: &Memory, 
     fleet
 }
 
+/// As much of the service's words about an instance as people read.
+const REASON_CHARS_MAX: usize = 500;
+
 fn add(fleet: &mut Fleet, version: VersionNumber, variants: Option<&[VariantSummary]>, rest: ReplicaState) {
     let Some(variant) = variants.and_then(<[VariantSummary]>::first) else { return };
     let current = variant.current_instance_count.unwrap_or(0);
     let desired = variant.desired_instance_count.unwrap_or(current);
-    let reason = newest(variant);
+    let reason: Option<String> = newest(variant).map(|words| words.chars().take(REASON_CHARS_MAX).collect());
     for index in 0..desired.max(current).min(REPLICAS_MAX) {
         let serves = index < current;
         fleet.replicas.push(Replica {

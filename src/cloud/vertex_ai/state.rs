@@ -143,6 +143,9 @@ impl State {
     }
 }
 
+/// As much of the service's words about a replica as people read.
+const REASON_CHARS_MAX: usize = 500;
+
 fn replicas_of(known: &Known) -> Vec<Replica> {
     let Some(version) = known.version else { return Vec::new() };
     let least = known.least();
@@ -158,7 +161,9 @@ fn replicas_of(known: &Known) -> Vec<Replica> {
         (false, _) => ReplicaState::Starting,
     };
     let message = known.deployed.status.as_ref().map(|status| status.message.clone());
-    let message = message.filter(|message| !message.is_empty());
+    let message: Option<String> = message
+        .filter(|message| !message.is_empty())
+        .map(|message| message.chars().take(REASON_CHARS_MAX).collect());
     (0..known.ready.saturating_add(missing).min(REPLICAS_MAX))
         .map(|ordinal| Replica {
             id: ReplicaId(format!("{version}-{}-{ordinal:04}", known.deployed.id)),
