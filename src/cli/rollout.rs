@@ -185,8 +185,9 @@ fn other_version(fleet: &Fleet, target: VersionNumber) -> Option<VersionNumber> 
 
 fn parse<T: for<'de> Deserialize<'de>>(input: &str) -> Result<T, CliError> {
     let mut reader = serde_json::Deserializer::from_str(input);
-    serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| CliError::Input(format!("the input does not fit: {}", beginning(&error.to_string()))))
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        CliError::Input(format!("the input does not fit: {}", beginning(&error.to_string())))
+    })
 }
 
 /// As much of an error as people read: it may quote the input.

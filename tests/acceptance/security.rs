@@ -119,7 +119,9 @@ fn an_agent_gets_none_of_the_credentials_that_terraform_had() {
 fn last_words_of_a_replica_do_not_drive_the_terminal() {
     let (world, config) = World::applied(|config| config.with("policy.max_start_failures", 1));
     let script = r"printf '\\033]0;owned\\007\\033[2Jno memory\\n' >&2; exit 3";
-    world.write(&config.with("version.container", format!("{{ command = [\"/bin/sh\", \"-c\", \"{script}\"] }}")));
+    world.write(
+        &config.with("version.container", format!("{{ command = [\"/bin/sh\", \"-c\", \"{script}\"] }}")),
+    );
     let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&["rolled back", "no memory"]);
     let shown = |arguments: &[&str]| {
         let mut command = Command::new(PROVIDER);
@@ -131,7 +133,10 @@ fn last_words_of_a_replica_do_not_drive_the_terminal() {
     told.extend([&["watch", "chat"][..], &["watch", "chat", "--json"], &["status", "chat"]].map(shown));
     assert!(told.iter().any(|text| text.contains("u001b]0;owned")), "{told:#?}");
     for text in told {
-        assert!(!text.contains("\u{1b}]") && !text.contains("\u{1b}[2J") && !text.contains('\u{7}'), "{text:?}");
+        assert!(
+            !text.contains("\u{1b}]") && !text.contains("\u{1b}[2J") && !text.contains('\u{7}'),
+            "{text:?}"
+        );
     }
 }
 

@@ -39,10 +39,13 @@ impl Notes for Remembered {
                 json!({ "note": "minted", "key": "r1", "native": 0, "version": 0, "at": "2026-01-01T00:00:00Z" }),
                 json!({ "note": "proven", "native": 0 }),
             ],
-            CloudName::Sagemaker => vec![
-                json!({ "note": "published", "version": 0, "name": "chat-v0", "scaling": { "min_replicas": 1 } }),
-                json!({ "note": "adopted", "version": 1, "config": "chat-v1", "scaling": { "min_replicas": 1 } }),
-            ],
+            CloudName::Sagemaker => {
+                let scaling = json!({ "variant": "main", "min": 1, "max": 4 });
+                vec![
+                    json!({ "note": "published", "version": 0, "name": "chat-v0", "scaling": scaling }),
+                    json!({ "note": "adopted", "version": 1, "config": "chat-v1", "scaling": scaling }),
+                ]
+            }
             _ => Vec::new(),
         })
     }
@@ -129,12 +132,14 @@ fn looks_with_credentials() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let looks = [CloudName::Eas, CloudName::Friendli, CloudName::Sagemaker, CloudName::VertexAi].map(async |cloud| {
-        let target = Target { name: "answers_of_clouds", shape: Shape::Json, rounds: 127, seeds: seeds(cloud) };
-        let understood = look_at_all(cloud, &everything(&target)).await;
-        println!("{cloud}: {understood} of the answers show an endpoint");
-        assert!(understood > 10, "{cloud}: too few answers reach the adapter");
-    });
+    let looks =
+        [CloudName::Eas, CloudName::Friendli, CloudName::Sagemaker, CloudName::VertexAi].map(async |cloud| {
+            let target =
+                Target { name: "answers_of_clouds", shape: Shape::Json, rounds: 127, seeds: seeds(cloud) };
+            let understood = look_at_all(cloud, &everything(&target)).await;
+            println!("{cloud}: {understood} of the answers show an endpoint");
+            assert!(understood > 10, "{cloud}: too few answers reach the adapter");
+        });
     runtime.block_on(futures_util::future::join_all(looks));
     println!("all clouds were looked at");
 }
@@ -174,7 +179,6 @@ async fn look(cloud: CloudName, input: Vec<u8>) -> bool {
         Ok(None) => false,
         Err(error) => {
             is_told_well(&error.to_string());
-            println!("{}", error.chain());
             false
         }
     }
