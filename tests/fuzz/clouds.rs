@@ -18,7 +18,7 @@ use crate::harness::{Shape, Target, everything, is_told_well, keep};
 /// For a look with all of its attempts.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Looks at once.
-const WIDTH: usize = 128;
+const WIDTH: usize = 40;
 
 /// Notes that know two versions, as each adapter writes them.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ fn looks_with_credentials() {
     let looks =
         [CloudName::Eas, CloudName::Friendli, CloudName::Sagemaker, CloudName::VertexAi].map(async |cloud| {
             let target =
-                Target { name: "answers_of_clouds", shape: Shape::Json, rounds: 127, seeds: seeds(cloud) };
+                Target { name: "answers_of_clouds", shape: Shape::Json, rounds: 39, seeds: seeds(cloud) };
             let understood = look_at_all(cloud, &everything(&target)).await;
             println!("{cloud}: {understood} of the answers show an endpoint");
             assert!(understood > 10, "{cloud}: too few answers reach the adapter");

@@ -11,7 +11,7 @@ use crate::harness::{Shape, Target, everything, keep};
 use crate::upstream;
 
 /// How long a client waits for more; the gateway closes connections that stand still sooner.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(150);
 const STANDSTILL: Duration = Duration::from_millis(40);
 /// Clients at once.
 const WIDTH: usize = 16;
@@ -70,7 +70,7 @@ fn seeds() -> Vec<Vec<u8>> {
 
 #[test]
 fn requests_at_the_gateway() {
-    let target = Target { name: "requests_at_the_gateway", shape: Shape::Bytes, rounds: 700, seeds: seeds() };
+    let target = Target { name: "requests_at_the_gateway", shape: Shape::Bytes, rounds: 400, seeds: seeds() };
     let inputs = everything(&target);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {

@@ -63,7 +63,7 @@ fn parts(value: &Value) -> usize {
     }
 }
 
-fuzz!(plugin_values, Bytes, 40_000, plugin_seeds(), read_plugin_value);
+fuzz!(plugin_values, Bytes, 15_000, plugin_seeds(), read_plugin_value);
 
 fn dynamic_seeds() -> Vec<Vec<u8>> {
     let schema = schema();

@@ -178,6 +178,8 @@ pub enum CheckFailure {
     Status(u16),
     /// No answer.
     NoAnswer,
+    /// An answer of another user's process, which has taken the port.
+    Foreign,
 }
 
 /// Why a warm-up request failed.

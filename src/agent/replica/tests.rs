@@ -113,6 +113,7 @@ fn a_start_that_takes_too_long_fails_and_says_how_the_health_check_went() {
     for (failure, reason) in [
         (CheckFailure::NoAnswer, "no answer on port 20001 within 1m"),
         (CheckFailure::Status(503), "health check /health answered 503 for 1m"),
+        (CheckFailure::Foreign, "a process of another user listens on port 20001"),
     ] {
         let more = vec![(1.0, Event::Checked(Err(failure))), (59.9, Event::Tick), (60.0, Event::Tick)];
         let (replica, effects) = after(started(), more);
