@@ -10,6 +10,7 @@ mod features;
 mod imports;
 mod links;
 mod pages;
+mod security;
 mod sizes;
 
 use std::path::{Path, PathBuf};
