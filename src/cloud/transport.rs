@@ -108,8 +108,9 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1024]).await.unwrap();
             let _head = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let spaces = vec![b' '; 65_536];
             // Until the reader has had enough and closes.
-            while stream.write_all(&[b' '; 65_536]).await.is_ok() {}
+            while stream.write_all(&spaces).await.is_ok() {}
         });
         let answer = crate::web::local_client().build().unwrap().get(url).send().await.unwrap();
         assert_eq!(body_of(answer).await.unwrap().len(), BODY_BYTES_MAX);

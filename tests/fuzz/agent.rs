@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -28,11 +28,8 @@ impl Agent {
         command.args(["agent", "run", "--device-slots", "1", "--device-type", "toy", "--data-dir"]);
         command.arg(folder.path().join("data")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let agent = Self { process: command.spawn().unwrap(), folder };
-        let until = Instant::now() + PATIENCE;
-        while agent.ask("GET", "/v1/agent", b"", "").is_none_or(|(status, _)| status != 200) {
-            assert!(Instant::now() < until, "the agent does not come up");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let is_up = || agent.ask("GET", "/v1/agent", b"", "").is_some_and(|(status, _)| status == 200);
+        assert!(within_patience(is_up), "the agent does not come up");
         agent
     }
 
@@ -58,13 +55,22 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         let _ended = self.ask("POST", "/v1/shutdown", br#"{"stop_replicas":true}"#, "");
-        let until = Instant::now() + PATIENCE;
-        while self.process.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        within_patience(|| !self.process.try_wait().is_ok_and(|status| status.is_none()));
         let _ended = self.process.kill();
         let _ended = self.process.wait();
     }
+}
+
+/// Waits for a level, with a bound. Whether it was reached.
+fn within_patience(mut level: impl FnMut() -> bool) -> bool {
+    const LOOK: Duration = Duration::from_millis(10);
+    (0..PATIENCE.as_millis() / LOOK.as_millis()).any(|_| {
+        let is_reached = level();
+        if !is_reached {
+            std::thread::sleep(LOOK);
+        }
+        is_reached
+    })
 }
 
 /// One call: method, path, fencing token and body.

@@ -81,7 +81,9 @@ fn requests_at_the_gateway() {
             futures_util::future::join_all(batch.iter().map(|input| send(port, input))).await;
             let odd = std::mem::take(&mut *oddities.lock().unwrap());
             if !odd.is_empty() {
-                batch.iter().for_each(|input| keep(target.name, input));
+                for input in batch {
+                    keep(target.name, input);
+                }
                 panic!("a replica read {odd:#?}");
             }
         }
