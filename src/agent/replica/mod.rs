@@ -295,6 +295,15 @@ impl Replica {
         !matches!(self.phase, Phase::Ready { .. } | Phase::Requested | Phase::Gone)
     }
 
+    /// When it has waited long enough for what it waits for.
+    pub const fn deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Waiting { until } | Phase::Settling { until } | Phase::Draining { until } => Some(until),
+            Phase::Terminating { kill_at } => Some(kill_at),
+            _ => None,
+        }
+    }
+
     /// The rung on which it stands.
     pub const fn state(&self) -> ReplicaState {
         match self.phase {
