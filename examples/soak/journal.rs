@@ -111,6 +111,12 @@ impl Journal {
         self.state().disturbances.iter().filter(others).any(overlaps)
     }
 
+    /// Whether somebody was killed since a moment.
+    pub fn was_killed(&self, whom: &str, since: Instant) -> bool {
+        let what = format!("kills the {whom}");
+        self.state().disturbances.iter().any(|seen| seen.from >= since && seen.what.starts_with(&what))
+    }
+
     /// Something that must not happen has happened.
     pub fn broken(&self, what: String) {
         self.say(&format!("BROKEN: {what}"));

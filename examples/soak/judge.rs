@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -247,6 +247,34 @@ fn check_store(path: &Path) -> Result<String, Failure> {
         return Ok(format!("integrity_check ok, {versions} versions"));
     }
     Err(format!("integrity_check: {verdict}; {orphans} rows belong to nothing").into())
+}
+
+/// Nobody panicked; and what agent and gateway complained of, for people.
+pub fn logs(place: &Place) -> Verdict {
+    let mut broken = Vec::new();
+    let mut complaints: BTreeMap<String, usize> = BTreeMap::new();
+    for path in log_files(&place.data_dir()) {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
+        for line in text.lines() {
+            if line.contains("panicked at") {
+                broken.push(format!("{}: {line}", path.display()));
+            }
+            let words: Vec<&str> = line.split(' ').skip(1).take_while(|word| !word.contains('=')).collect();
+            if matches!(words.first(), Some(&"warn" | &"error")) {
+                *complaints.entry(words.join(" ")).or_default() += 1;
+            }
+        }
+    }
+    let figures: String =
+        complaints.iter().map(|(complaint, times)| format!("\n           {times} × {complaint}")).collect();
+    Verdict::new("nobody panicked", &broken, figures)
+}
+
+fn log_files(data_dir: &Path) -> Vec<PathBuf> {
+    let below = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let replicas = below(data_dir.join("logs").join(ENDPOINT));
+    let all = below(data_dir.to_owned()).chain(replicas).map(|entry| entry.path());
+    all.filter(|path| path.extension().is_some_and(|end| end == "log")).collect()
 }
 
 /// Limits at every look, and whatever else must not have happened.

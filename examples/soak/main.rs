@@ -144,6 +144,7 @@ async fn soak(place: &Arc<Place>, seed: u64, strikes: Duration) -> Result<Vec<Ve
     stop_watching.cancel();
     verdicts.push(judge::nothing_left(place).await?);
     verdicts.push(judge::store(place));
+    verdicts.push(judge::logs(place));
     verdicts.push(others);
     let skipped = if struck.skipped.is_empty() { "nothing".to_owned() } else { struck.skipped.join("; ") };
     println!(

@@ -109,7 +109,7 @@ impl Place {
         if let Some(library) = &self.faketime {
             command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", self.path("clock"));
             command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
-            command.env("FAKETIME_CACHE_DURATION", "1");
+            command.env("FAKETIME_NO_CACHE", "1");
         }
         command
     }

@@ -174,6 +174,9 @@ impl Player {
         self.played.applies += 1;
         let begun = Instant::now();
         let ran = terraform(&self.place, &["apply", "-auto-approve"]).await?;
+        if ran.complaint().contains("Plugin did not respond") && !self.journal.was_killed("provider", begun) {
+            self.journal.broken("the provider died, and nobody had killed it".to_owned());
+        }
         Ok((begun, ran))
     }
 }

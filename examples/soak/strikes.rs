@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
+use crate::client::{Client, Kind};
 use crate::clients::Account;
 use crate::journal::{Cost, Journal, Number};
 use crate::place::Place;
@@ -133,7 +135,7 @@ impl Striker {
             Harm::StopReplica => Ok(self.stop_replica(strike).await),
             Harm::StopReplicaForLong => Ok(self.stop_replica_for_long(strike.pick).await),
             Harm::HangReplica => Ok(self.hang_replica(strike).await),
-            Harm::FillDisk => self.fill_disk(strike.lasts).await.map(Some),
+            Harm::FillDisk => self.fill_disk(strike).await.map(Some),
             Harm::JumpClock => self.jump_clock(strike).await.map(Some),
             Harm::TakePorts => Ok(self.take_ports(strike).await),
             Harm::IdleConnections => Ok(self.idle_connections(strike.lasts).await),
@@ -279,31 +281,50 @@ impl Striker {
         Some(number)
     }
 
-    async fn fill_disk(&self, lasts: Duration) -> Result<Number, Failure> {
-        let what = format!("fills the disk for {:.1} s", lasts.as_secs_f64());
-        let number = self.journal.begin(what, Cost::Nothing);
+    /// Fills the disk and, as the script chooses, kills somebody who then has to do without.
+    async fn fill_disk(&self, strike: Strike) -> Result<Number, Failure> {
+        let lasts = strike.lasts;
+        let number =
+            self.journal.begin(format!("fills the disk for {:.1} s", lasts.as_secs_f64()), Cost::Nothing);
         let path = self.place.data_dir().join("filling");
         let full = path.clone();
         let filled = tokio::task::spawn_blocking(move || fill(&full)).await?;
         if let Err(error) = filled {
             self.journal.broken(format!("the disk cannot be filled: {error}"));
         }
+        let victim = match strike.pick % 4 {
+            0 => self.kill_agent().await,
+            1 => self.kill_gateway(GATEWAY_BACK_MAX).await,
+            2 => self.kill_replica(strike.pick / 4).await,
+            _ => None,
+        };
         tokio::time::sleep(lasts).await;
         std::fs::remove_file(path)?;
+        self.journal.say("  there is space again");
+        if let Some(victim) = victim {
+            self.journal.recovered(victim);
+        }
         self.journal.end(number);
         Ok(number)
     }
 
+    /// Sets the clock off and back. A replica dies just before one of the two, so that its restart is due by a clock
+    /// that is no more.
     async fn jump_clock(&self, strike: Strike) -> Result<Number, Failure> {
-        let (offset, how) = if strike.pick.is_multiple_of(2) { ("+3600", "on") } else { ("-3600", "back") };
+        let is_on = strike.pick.is_multiple_of(2);
+        let (offset, how) = if is_on { ("+3600", "on") } else { ("-3600", "back") };
         let lasts = strike.lasts;
         let what = format!("sets the clock an hour {how} for {:.1} s", lasts.as_secs_f64());
         let number = self.journal.begin(what, Cost::Nothing);
+        let before = if is_on { None } else { self.kill_replica(strike.pick / 2).await };
         self.place.set_clock(offset)?;
         tokio::time::sleep(lasts).await;
+        let after = if is_on { self.kill_replica(strike.pick / 2).await } else { None };
         self.place.set_clock("+0")?;
-        // The library looks at its file once in a second.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.journal.say("  sets the clock right");
+        if let Some(killed) = before.or(after) {
+            self.journal.recovered(killed);
+        }
         self.journal.end(number);
         Ok(number)
     }
@@ -328,7 +349,7 @@ impl Striker {
         let mut opening = JoinSet::new();
         let mut idle = Vec::new();
         let address = (Ipv4Addr::LOCALHOST, self.port);
-        for _ in 0..CONNECTIONS {
+        for connection in 0..CONNECTIONS {
             if opening.len() >= 256
                 && let Some(Ok(Some(stream))) = opening.join_next().await
             {
@@ -340,14 +361,32 @@ impl Striker {
         }
         idle.extend(opening.join_all().await.into_iter().flatten());
         self.journal.say(&format!("  {} connections are open", idle.len()));
-        let since = Instant::now();
-        tokio::time::sleep(lasts).await;
-        if self.account.last_answer().is_none_or(|at| at <= since) {
-            self.journal.broken("nobody was answered beside idle connections".to_owned());
+        let until = Instant::now() + lasts;
+        let mut answered = 0;
+        while Instant::now() < until {
+            match self.ask_as_a_stranger().await {
+                Ok(()) => answered += 1,
+                Err(why) => {
+                    self.journal.broken(format!("beside idle connections a new one gets no answer: {why}"));
+                    break;
+                }
+            }
         }
+        self.journal.say(&format!("  {answered} new connections were answered beside them"));
+        tokio::time::sleep_until(until).await;
         drop(idle);
         self.journal.end(number);
         Some(number)
+    }
+
+    /// One request on a connection of its own, with little patience.
+    async fn ask_as_a_stranger(&self) -> Result<(), String> {
+        let url = format!("http://127.0.0.1:{}/v1/completions", self.port);
+        let url = url.parse().map_err(|error| format!("{error}"))?;
+        let client = Client::new(&url, 0, GATEWAY_BACK_MAX, "The evening", 4);
+        let client = client.map_err(|error| error.to_string())?;
+        let answer = client.ask(Kind::Plain).await;
+        answer.map(drop).map_err(|failure| failure.description)
     }
 
     fn agent(&self) -> Option<Process> {
