@@ -265,8 +265,10 @@ pub fn logs(place: &Place) -> Verdict {
             }
         }
     }
-    let figures: String =
-        complaints.iter().map(|(complaint, times)| format!("\n           {times} × {complaint}")).collect();
+    let figures = complaints.iter().fold(String::new(), |mut told, (complaint, times)| {
+        let _ = write!(told, "\n           {times} × {complaint}");
+        told
+    });
     Verdict::new("nobody panicked", &broken, figures)
 }
 

@@ -43,6 +43,9 @@ const WARM_UP: Duration = Duration::from_secs(10);
 /// For everything before and after the strikes.
 const REST_MAX: Duration = Duration::from_mins(8);
 
+/// Lines of the agent's log that are shown when something is broken.
+const LOG_LINES: usize = 400;
+
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[derive(Debug, Parser)]
@@ -188,7 +191,7 @@ fn show_log(place: &Place) {
     let log = std::fs::read_to_string(place.data_dir().join("agent.log")).unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     println!("\nthe agent's log, {} lines, the last ones:", lines.len());
-    for line in lines.iter().skip(lines.len().saturating_sub(60)) {
+    for line in lines.iter().skip(lines.len().saturating_sub(LOG_LINES)) {
         println!("  {line}");
     }
 }

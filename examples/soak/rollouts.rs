@@ -21,8 +21,8 @@ use crate::watch::{Limits, Watch};
 
 /// Longest run of Terraform.
 const DEADLINE: Duration = Duration::from_mins(3);
-/// A version that can serve is applied so often until it does: what was struck may have to be repeated.
-const TRIES_MAX: u32 = 6;
+/// A version that can serve is applied so often until it does: what was struck has to be repeated.
+const TRIES_MAX: u32 = 40;
 /// Between two rollouts.
 const REST: Duration = Duration::from_millis(700);
 
@@ -39,7 +39,10 @@ impl Ran {
     pub fn complaint(&self) -> String {
         let text = format!("{}\n{}", self.stdout, self.stderr);
         let lines = text.lines().map(|line| line.trim_start_matches(['│', '╷', '╵', ' ']).trim());
-        let told = lines.skip_while(|line| !line.starts_with("Error")).filter(|line| !line.is_empty());
+        let told = lines.skip_while(|line| !line.starts_with("Error")).filter(|line| {
+            let names_a_place = line.starts_with("with ") || line.starts_with("on ") || line.ends_with('{');
+            !line.is_empty() && !names_a_place
+        });
         let line: String = told.take(6).collect::<Vec<_>>().join(" ");
         if line.is_empty() { text.chars().take(300).collect() } else { line.chars().take(400).collect() }
     }
@@ -141,7 +144,7 @@ impl Player {
             if stop.is_cancelled() {
                 return Ok(false);
             }
-            tokio::time::sleep(REST).await;
+            stop.run_until_cancelled(tokio::time::sleep(REST * attempt.min(6))).await;
         }
         self.journal.broken(format!("release {release} did not serve after {TRIES_MAX} applies"));
         Ok(false)

@@ -30,8 +30,9 @@ const NOTICE: Duration = Duration::from_millis(500);
 const GATEWAY_BACK_MAX: Duration = Duration::from_secs(8);
 /// And within this time where an apply has to start the agent first, or the agent gives it up first.
 const GATEWAY_LATE_MAX: Duration = Duration::from_secs(40);
-/// A replica that stands still is given up within this time: three checks of three seconds.
-const GIVEN_UP_MAX: Duration = Duration::from_secs(20);
+/// A replica that stands still is given up within this time: after three checks of three seconds, or, if it is leaving,
+/// after ten seconds of drain and ten of grace.
+const GIVEN_UP_MAX: Duration = Duration::from_secs(30);
 /// Idle connections to the gateway.
 const CONNECTIONS: usize = 10_000;
 /// Ports that the agent gives to replicas.
@@ -222,14 +223,20 @@ impl Striker {
     }
 
     async fn kill(&self, id: &str, pid: u32) -> Number {
+        let number = self.end(id, pid).await;
+        tokio::time::sleep(NOTICE).await;
+        self.journal.end(number);
+        number
+    }
+
+    /// Kills a replica and waits until it is gone; what that costs is not over then.
+    async fn end(&self, id: &str, pid: u32) -> Number {
         self.watch.take(id);
         let in_flight = self.account.in_flight();
         let what = format!("kills replica {id} (process {pid}); {in_flight} requests are in flight in all");
         let number = self.journal.begin(what, Cost::Replica(id.to_owned()));
         processes::signal(pid, Signal::KILL);
         processes::ended(pid, GONE_MAX).await;
-        tokio::time::sleep(NOTICE).await;
-        self.journal.end(number);
         number
     }
 
@@ -316,16 +323,30 @@ impl Striker {
         let lasts = strike.lasts;
         let what = format!("sets the clock an hour {how} for {:.1} s", lasts.as_secs_f64());
         let number = self.journal.begin(what, Cost::Nothing);
-        let before = if is_on { None } else { self.kill_replica(strike.pick / 2).await };
-        self.place.set_clock(offset)?;
-        tokio::time::sleep(lasts).await;
-        let after = if is_on { self.kill_replica(strike.pick / 2).await } else { None };
+        let victim = self.ready(strike.pick / 2);
+        if is_on {
+            self.place.set_clock(offset)?;
+            tokio::time::sleep(lasts).await;
+        }
+        let killed = match &victim {
+            Some((id, pid)) => Some(self.end(id, *pid).await),
+            None => None,
+        };
+        // Its restart is due in half a second, by the clock of this moment.
+        tokio::time::sleep(NOTICE / 2).await;
+        if !is_on {
+            self.place.set_clock(offset)?;
+            tokio::time::sleep(lasts).await;
+        }
         self.place.set_clock("+0")?;
         self.journal.say("  sets the clock right");
-        if let Some(killed) = before.or(after) {
+        tokio::time::sleep(NOTICE).await;
+        for done in killed.into_iter().chain([number]) {
+            self.journal.end(done);
+        }
+        if let Some(killed) = killed {
             self.journal.recovered(killed);
         }
-        self.journal.end(number);
         Ok(number)
     }
 
@@ -342,22 +363,19 @@ impl Striker {
         Some(number)
     }
 
+    /// Opens connections that say nothing, or not all of a request. Whoever comes after them has to be served.
     async fn idle_connections(&self, lasts: Duration) -> Option<Number> {
         let what =
-            format!("opens {CONNECTIONS} connections that say nothing, for {:.1} s", lasts.as_secs_f64());
+            format!("opens {CONNECTIONS} connections that do nothing, for {:.1} s", lasts.as_secs_f64());
         let number = self.journal.begin(what, Cost::Nothing);
-        let mut opening = JoinSet::new();
-        let mut idle = Vec::new();
-        let address = (Ipv4Addr::LOCALHOST, self.port);
+        let (mut opening, mut idle) = (JoinSet::new(), Vec::new());
         for connection in 0..CONNECTIONS {
             if opening.len() >= 256
                 && let Some(Ok(Some(stream))) = opening.join_next().await
             {
                 idle.push(stream);
             }
-            opening.spawn(
-                async move { timeout(GATEWAY_BACK_MAX, TcpStream::connect(address)).await.ok()?.ok() },
-            );
+            opening.spawn(open(self.port, connection.is_multiple_of(2)));
         }
         idle.extend(opening.join_all().await.into_iter().flatten());
         self.journal.say(&format!("  {} connections are open", idle.len()));
@@ -406,6 +424,16 @@ impl Striker {
         let at = usize::try_from(pick).unwrap_or_default().checked_rem(ready.len())?;
         ready.into_iter().nth(at)
     }
+}
+
+/// A connection to the gateway, with the beginning of a request or without.
+async fn open(port: u16, speaks: bool) -> Option<TcpStream> {
+    let connecting = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+    let mut stream = timeout(GATEWAY_BACK_MAX, connecting).await.ok()?.ok()?;
+    if speaks {
+        stream.write_all(b"POST /v1/compl").await.ok()?;
+    }
+    Some(stream)
 }
 
 /// Files that this process may have open.
