@@ -269,7 +269,7 @@ impl Replica {
             Event::Stop(stop) => next.stop(&stop, now),
             Event::Unrouted => next.unrouted(now),
             Event::InFlight(count) => next.in_flight(count, now),
-            Event::Restored => next.restored(),
+            Event::Restored => next.restored(now),
         };
         (next, effects)
     }
