@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
-use crate::client::{Client, Kind};
+use crate::client::{Cause, Client, Kind};
 use crate::clients::Account;
 use crate::journal::{Cost, Journal, Number};
 use crate::place::Place;
@@ -315,39 +315,37 @@ impl Striker {
         Ok(number)
     }
 
-    /// Sets the clock off and back. A replica dies just before one of the two, so that its restart is due by a clock
-    /// that is no more.
+    /// Sets the clock off and right again. Before each of the two a replica dies, so that its restart is due by a
+    /// clock that is no more.
     async fn jump_clock(&self, strike: Strike) -> Result<Number, Failure> {
-        let is_on = strike.pick.is_multiple_of(2);
-        let (offset, how) = if is_on { ("+3600", "on") } else { ("-3600", "back") };
-        let lasts = strike.lasts;
-        let what = format!("sets the clock an hour {how} for {:.1} s", lasts.as_secs_f64());
+        let (offset, how) = if strike.pick.is_multiple_of(2) { ("+3600", "on") } else { ("-3600", "back") };
+        let what = format!("sets the clock an hour {how} for {:.1} s", strike.lasts.as_secs_f64());
         let number = self.journal.begin(what, Cost::Nothing);
-        let victim = self.ready(strike.pick / 2);
-        if is_on {
-            self.place.set_clock(offset)?;
-            tokio::time::sleep(lasts).await;
+        self.jump_to(offset, strike.pick / 2).await?;
+        tokio::time::sleep(strike.lasts).await;
+        if !self.watch.is_whole_within(RECOVERY_MAX).await {
+            self.journal.broken(format!("not recovered while the clock is an hour {how}"));
         }
-        let killed = match &victim {
-            Some((id, pid)) => Some(self.end(id, *pid).await),
+        self.journal.say("  sets the clock right");
+        self.jump_to("+0", strike.pick / 3).await?;
+        self.journal.end(number);
+        Ok(number)
+    }
+
+    async fn jump_to(&self, offset: &str, pick: u64) -> Result<(), Failure> {
+        let killed = match self.ready(pick) {
+            Some((id, pid)) => Some(self.end(&id, pid).await),
             None => None,
         };
-        // Its restart is due in half a second, by the clock of this moment.
+        // The agent has seen it by then, and restarts it half a second after that.
         tokio::time::sleep(NOTICE / 2).await;
-        if !is_on {
-            self.place.set_clock(offset)?;
-            tokio::time::sleep(lasts).await;
-        }
-        self.place.set_clock("+0")?;
-        self.journal.say("  sets the clock right");
+        self.place.set_clock(offset)?;
         tokio::time::sleep(NOTICE).await;
-        for done in killed.into_iter().chain([number]) {
-            self.journal.end(done);
-        }
         if let Some(killed) = killed {
+            self.journal.end(killed);
             self.journal.recovered(killed);
         }
-        Ok(number)
+        Ok(())
     }
 
     /// Takes every port that a replica could get, then kills one, which cannot start again meanwhile.
@@ -368,6 +366,7 @@ impl Striker {
         let what =
             format!("opens {CONNECTIONS} connections that do nothing, for {:.1} s", lasts.as_secs_f64());
         let number = self.journal.begin(what, Cost::Nothing);
+        self.watch.expect_crowd();
         let (mut opening, mut idle) = (JoinSet::new(), Vec::new());
         for connection in 0..CONNECTIONS {
             if opening.len() >= 256
@@ -403,8 +402,13 @@ impl Striker {
         let url = url.parse().map_err(|error| format!("{error}"))?;
         let client = Client::new(&url, 0, GATEWAY_BACK_MAX, "The evening", 4);
         let client = client.map_err(|error| error.to_string())?;
-        let answer = client.ask(Kind::Plain).await;
-        answer.map(drop).map_err(|failure| failure.description)
+        match client.ask(Kind::Plain).await {
+            Err(failure) if matches!(failure.cause, Cause::NoResponse | Cause::Deadline) => {
+                Err(failure.description)
+            }
+            // A replica that dies meanwhile is not the gateway's fault.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     fn agent(&self) -> Option<Process> {

@@ -50,6 +50,8 @@ pub struct Life {
     pub seen_at: Instant,
     /// What it held when it had served for a while.
     pub early: Option<Holdings>,
+    /// Whether ten thousand connections came to it.
+    pub was_crowded: bool,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,14 @@ impl Watch {
     /// A replica is about to be struck: until it is ready again it is missing by no fault of a rollout.
     pub fn take(&self, replica: &str) {
         self.state().taken.insert(replica.to_owned());
+    }
+
+    /// Many connections are about to come to the gateway.
+    pub fn expect_crowd(&self) {
+        for (pid, life) in self.state().lives.iter_mut().filter(|(_, life)| life.role == "gateway") {
+            life.early = life.early.or_else(|| processes::holdings(*pid));
+            life.was_crowded = true;
+        }
     }
 
     /// The last look, if it is fresh.
@@ -205,7 +215,12 @@ impl Watch {
         });
         let mut state = self.state();
         for (pid, role) in roles {
-            let life = state.lives.entry(pid).or_insert(Life { role, seen_at: Instant::now(), early: None });
+            let life = state.lives.entry(pid).or_insert(Life {
+                role,
+                seen_at: Instant::now(),
+                early: None,
+                was_crowded: false,
+            });
             if life.early.is_none() && life.seen_at.elapsed() >= GROWN_UP {
                 life.early = processes::holdings(pid);
             }
