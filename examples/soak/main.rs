@@ -9,6 +9,7 @@ mod answer;
 #[path = "../load/client.rs"]
 mod client;
 mod clients;
+mod faketime;
 mod journal;
 mod judge;
 mod place;
@@ -64,6 +65,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    faketime::fetch();
     if !arguments.in_the_open {
         seclusion::enter();
     }

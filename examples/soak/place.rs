@@ -8,18 +8,13 @@ use sluice::cloud::local::{LocalCloud, LocalSettings};
 use tempfile::TempDir;
 
 use crate::Failure;
+use crate::faketime;
 use crate::script::Course;
 
 /// Replicas that the endpoint is meant to have.
 pub const REPLICAS: usize = 4;
 /// The endpoint.
 pub const ENDPOINT: &str = "chat";
-/// Where distributions put the library that lets a program see another time.
-const FAKETIME: [&str; 3] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/faketime/libfaketimeMT.so.1",
-];
 const PLAIN: &str = include_str!("../model-server/texts/plain.txt");
 const TECHNICAL: &str = include_str!("../model-server/texts/technical.txt");
 
@@ -41,7 +36,7 @@ impl Place {
         // Short: sockets are below it.
         let folder = tempfile::Builder::new().prefix("soak-").tempdir_in("/tmp")?;
         let (provider, server) = (beside("terraform-provider-sluice")?, beside("examples/model-server")?);
-        let faketime = FAKETIME.iter().map(PathBuf::from).find(|path| path.exists());
+        let faketime = faketime::find();
         let mut place = Self { folder, provider, server, has_own_disk: false, faketime };
         for name in ["tf", "tmp", "home", "data"] {
             std::fs::create_dir(place.path(name))?;
