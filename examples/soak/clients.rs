@@ -13,7 +13,7 @@ use crate::Failure;
 use crate::client::{self, Cause, Client, Kind};
 
 /// Longer than anything that stands still here and comes back.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(45);
 /// Between two requests of one client: the machine also has rollouts to do.
 const REST: Duration = Duration::from_millis(15);
 /// After a failure.

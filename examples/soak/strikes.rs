@@ -30,9 +30,9 @@ const NOTICE: Duration = Duration::from_millis(500);
 const GATEWAY_BACK_MAX: Duration = Duration::from_secs(8);
 /// And within this time where an apply has to start the agent first, or the agent gives it up first.
 const GATEWAY_LATE_MAX: Duration = Duration::from_secs(40);
-/// A replica that stands still is given up within this time: after three checks of three seconds, or, if it is leaving,
-/// after ten seconds of drain and ten of grace.
-const GIVEN_UP_MAX: Duration = Duration::from_secs(30);
+/// A replica that stands still is given up within this time: three checks of three seconds, and if it leaves just before
+/// the last of them, ten seconds of drain and ten of grace.
+const GIVEN_UP_MAX: Duration = Duration::from_secs(40);
 /// Idle connections to the gateway.
 const CONNECTIONS: usize = 10_000;
 /// Ports that the agent gives to replicas.

@@ -235,7 +235,9 @@ impl Watch {
 async fn look_until(stop: CancellationToken, watch: Arc<Watch>, cloud: LocalCloud, endpoint: EndpointName) {
     while !stop.is_cancelled() {
         // Nothing can be seen while the agent is dead or stands still.
-        if let Ok(Ok(Some(status))) = timeout(LOOK_MAX, cloud.endpoint(&endpoint)).await {
+        if let Ok(Ok(Some(status))) = timeout(LOOK_MAX, cloud.endpoint(&endpoint)).await
+            && !stop.is_cancelled()
+        {
             watch.note(status);
         }
         stop.run_until_cancelled(tokio::time::sleep(LOOK)).await;
