@@ -13,6 +13,8 @@ pub enum Cost {
     Replica(String),
     /// Those in flight on replicas of this version.
     Version(String),
+    /// Those that come while there is no gateway, and get no answer at all.
+    Refused,
     /// Those in flight on the gateway, and those that come while there is none.
     Gateway,
 }

@@ -63,7 +63,8 @@ pub fn requests(journal: &Journal, summary: &Summary) -> Verdict {
             continue;
         };
         let (in_flight, refused) = budgets.entry(at).or_default();
-        let was_refused = disturbance.cost == Cost::Gateway && lost.sent > disturbance.from;
+        let was_refused =
+            matches!(disturbance.cost, Cost::Gateway | Cost::Refused) && lost.sent > disturbance.from;
         *if was_refused { refused } else { in_flight } += 1;
     }
     let mut named = String::new();
@@ -71,7 +72,7 @@ pub fn requests(journal: &Journal, summary: &Summary) -> Verdict {
     for (at, (in_flight, refused)) in budgets {
         let Some(disturbance) = disturbances.get(at) else { continue };
         let budget = match disturbance.cost {
-            Cost::Nothing => 0,
+            Cost::Nothing | Cost::Refused => 0,
             Cost::Replica(_) | Cost::Gateway => CLIENTS_ALL,
             Cost::Version(_) => CLIENTS_ALL * DEATHS_MAX,
         };
@@ -103,7 +104,9 @@ fn explain<'a>(lost: &Lost, disturbances: &'a [Disturbance]) -> Option<(usize, &
     let broke = match lost.cause {
         Cause::Interrupted => true,
         Cause::Status => lost.description.contains("replica_failed"),
-        Cause::NoResponse | Cause::Incomplete | Cause::Deadline => false,
+        // The head of an answer may break off too.
+        Cause::NoResponse => lost.description.contains("closed before message completed"),
+        Cause::Incomplete | Cause::Deadline => false,
     };
     let candidates = || {
         let at_that_time = |disturbance: &&Disturbance| {
@@ -116,10 +119,11 @@ fn explain<'a>(lost: &Lost, disturbances: &'a [Disturbance]) -> Option<(usize, &
         Cost::Replica(id) => broke && lost.replica.as_ref() == Some(id),
         Cost::Version(version) => broke && lost.version.as_ref() == Some(version),
         Cost::Gateway => broke || lost.cause == Cause::NoResponse,
+        Cost::Refused => lost.cause == Cause::NoResponse,
     });
     let unnamed = || {
         candidates().find(|(_, disturbance)| match &disturbance.cost {
-            Cost::Nothing | Cost::Gateway => false,
+            Cost::Nothing | Cost::Gateway | Cost::Refused => false,
             Cost::Replica(_) | Cost::Version(_) => broke && lost.replica.is_none(),
         })
     };

@@ -11,6 +11,10 @@ pub enum Harm {
     KillGateway,
     KillProvider,
     KillReplica,
+    /// Politely.
+    EndAgent,
+    /// Politely.
+    EndGateway,
     KillAgentAndGateway,
     KillAgentAndReplica,
     StopAgent,
@@ -77,7 +81,9 @@ impl Course {
 }
 
 /// Everything that can go wrong, once.
-const ROUND: [Harm; 16] = [
+const ROUND: [Harm; 18] = [
+    Harm::EndAgent,
+    Harm::EndGateway,
     Harm::KillAgent,
     Harm::KillGateway,
     Harm::KillProvider,

@@ -110,6 +110,8 @@ impl Striker {
     async fn strike(&self, strike: Strike) -> Result<Option<Number>, Failure> {
         match strike.harm {
             Harm::KillAgent => Ok(self.kill_agent().await),
+            Harm::EndAgent => Ok(self.end_agent().await),
+            Harm::EndGateway => Ok(self.end_gateway().await),
             Harm::KillProvider => Ok(self.kill_provider(strike.lasts).await),
             Harm::KillGateway => Ok(self.kill_gateway(GATEWAY_BACK_MAX).await),
             Harm::KillReplica => Ok(self.kill_replica(strike.pick).await),
@@ -152,6 +154,32 @@ impl Striker {
         self.journal.end(number);
         // Looks from before are none of the next agent's.
         tokio::time::sleep(Duration::from_secs(1)).await;
+        Some(number)
+    }
+
+    async fn end_agent(&self) -> Option<Number> {
+        let agent = self.agent()?;
+        let what = format!("tells the agent (process {}) to end", agent.pid);
+        let number = self.journal.begin(what, Cost::Nothing);
+        processes::signal(agent.pid, Signal::TERM);
+        if !processes::ended(agent.pid, GONE_MAX).await {
+            self.journal.broken(format!("the agent does not end within {GONE_MAX:?}"));
+        }
+        self.journal.end(number);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Some(number)
+    }
+
+    /// Its requests in flight go on; those that come before the next gateway are refused.
+    async fn end_gateway(&self) -> Option<Number> {
+        let gateway = self.gateway()?;
+        let what = format!("tells the gateway (process {}) to end", gateway.pid);
+        let number = self.journal.begin(what, Cost::Refused);
+        processes::signal(gateway.pid, Signal::TERM);
+        if !processes::ended(gateway.pid, GATEWAY_LATE_MAX).await {
+            self.journal.broken(format!("the gateway does not end within {GATEWAY_LATE_MAX:?}"));
+        }
+        self.answers_again(number, GATEWAY_BACK_MAX).await;
         Some(number)
     }
 

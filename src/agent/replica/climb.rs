@@ -85,6 +85,13 @@ impl Replica {
         Vec::new()
     }
 
+    /// No failed start: that would be held against the version.
+    pub(super) fn no_room(&mut self, reason: String, now: Timestamp) -> Vec<Effect> {
+        self.reason = Some(reason);
+        self.wait_for_restart(now);
+        Vec::new()
+    }
+
     pub(super) fn checked(
         &mut self,
         result: Result<(), CheckFailure>,

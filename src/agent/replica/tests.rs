@@ -239,6 +239,24 @@ fn a_replica_that_dies_while_it_leaves_is_not_restarted() {
 }
 
 #[test]
+fn a_machine_that_has_run_out_of_something_is_not_held_against_the_version() {
+    let no_room = || Event::NoRoom { reason: "no free port".to_owned() };
+    let (replica, effects) = play(vec![(0.0, Event::Allocated { devices: vec![2] }), (0.0, no_room())]);
+    assert_eq!((replica.state(), replica.start_failures, effects), (ReplicaState::Unhealthy, 0, vec![]));
+    assert_eq!(replica.reason.as_deref(), Some("no free port"));
+    let again = vec![
+        (0.0, Event::Allocated { devices: vec![2] }),
+        (0.0, no_room()),
+        (0.6, Event::Tick),
+        (0.6, no_room()),
+    ];
+    let (replica, _) = play(again.clone());
+    assert_eq!(replica.phase, Phase::Waiting { until: at(1.6) }, "it tries again, less and less often");
+    let (replica, effects) = play([again, vec![(1.7, Event::Tick)]].concat());
+    assert_eq!((replica.phase, effects), (Phase::Allocated, vec![Effect::Spawn]));
+}
+
+#[test]
 fn after_a_clock_was_set_back_nothing_takes_longer_than_it_would_have() {
     // The last agent wrote at second 5000; the next one starts at second 1000.
     let late =
