@@ -107,10 +107,14 @@ impl Locations {
         for folder in ["logs", "models"] {
             private_folder(&self.file(folder))?;
         }
+        let unusable = |source| LocationError::Unusable { path: self.data_dir.clone(), source };
         let probe = self.file(".write-check");
-        std::fs::write(&probe, b"")
-            .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(|source| LocationError::Unusable { path: self.data_dir.clone(), source })
+        std::fs::write(&probe, b"").map_err(unusable)?;
+        match std::fs::remove_file(&probe) {
+            // Providers that start at once all check, and any of them may have removed it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -214,6 +218,19 @@ mod tests {
         set(0o755);
         locations.prepare().unwrap();
         assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn many_may_prepare_the_same_places_at_once() {
+        let base = tempfile::tempdir().unwrap();
+        let locations = Locations::new(Some(base.path().join("d")), None).unwrap();
+        std::thread::scope(|scope| {
+            let prepare = || (0..200).try_for_each(|_| locations.prepare());
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(prepare)).collect();
+            for one in all {
+                one.join().unwrap().unwrap();
+            }
+        });
     }
 
     #[test]

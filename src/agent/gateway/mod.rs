@@ -138,7 +138,7 @@ pub async fn run(options: GatewayOptions) -> Result<(), GatewayError> {
     tokio::select! {
         () = serving.ending.cancelled() => {}
         () = told_by_signal(&mut signals) => {}
-        () = evict_regularly(&serving) => {}
+        () = evict_until_abandoned(&serving) => {}
     }
     shut_down(&context, &serving, shutdown_deadline).await;
     // It ends by itself, within its own deadline, once the gateway is told to end.
@@ -156,10 +156,10 @@ async fn shut_down(context: &Context, serving: &Serving, deadline: Duration) {
     }
 }
 
-async fn evict_regularly(serving: &Serving) {
+async fn evict_until_abandoned(serving: &Serving) {
     let mut ticks = tokio::time::interval(EVICT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    while !serving.is_abandoned() {
         ticks.tick().await;
         serving.evict(Instant::now());
     }

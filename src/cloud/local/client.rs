@@ -6,12 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
+use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::types::{ErrorBody, ErrorKind, FENCE_HEADER};
 use super::{Extra, LocalSettings};
 use crate::agent::autostart::{self, Autostart, AutostartError};
 use crate::agent::locations::{self, LocationError, Locations};
+use crate::agent::process::{self, ProcessIdentity};
 use crate::cloud::{Chain, CloudErrorKind};
 use crate::web;
 
@@ -145,6 +147,12 @@ impl Client {
             token: None,
             autostart,
         })
+    }
+
+    /// The process that listens on the socket, if it is on this machine and answers.
+    pub(super) async fn listener(&self) -> Option<ProcessIdentity> {
+        let connected = UnixStream::connect(self.socket.as_ref()?).await.ok()?;
+        process::identify(connected.peer_cred().ok()?.pid()?.try_into().ok()?)
     }
 
     /// Makes a call. Every call of the API may be repeated, so one that was not answered is made again.
