@@ -32,7 +32,7 @@ use super::secrets::SecretFiles;
 use super::store::{Store, StoreError};
 use super::supervisor::{Ending, Supervisor, Surroundings};
 use super::token::TokenKeys;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SteadyClock, SystemClock};
 
 /// An agent that is just ending keeps the lock for a moment.
 const LOCK_WAIT: Duration = Duration::from_secs(15);
@@ -213,7 +213,7 @@ async fn build(
         tokens: tokens.clone(),
         devices: devices.clone(),
         epoch: now.max(last_epoch.saturating_add(1)),
-        clock: clock.clone(),
+        clock: Arc::new(SteadyClock::start()),
         logbook,
         activity: activity.clone(),
         exit_when_idle: options.exit_when_idle,
