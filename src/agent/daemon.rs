@@ -32,7 +32,7 @@ use super::secrets::SecretFiles;
 use super::store::{Store, StoreError};
 use super::supervisor::{Ending, Supervisor, Surroundings};
 use super::token::TokenKeys;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SteadyClock, SystemClock};
 
 /// An agent that is just ending keeps the lock for a moment.
 const LOCK_WAIT: Duration = Duration::from_secs(15);
@@ -213,7 +213,7 @@ async fn build(
         tokens: tokens.clone(),
         devices: devices.clone(),
         epoch: now.max(last_epoch.saturating_add(1)),
-        clock: clock.clone(),
+        clock: Arc::new(SteadyClock::start()),
         logbook,
         activity: activity.clone(),
         exit_when_idle: options.exit_when_idle,
@@ -303,11 +303,18 @@ fn read_token(options: &AgentOptions) -> Result<Option<String>, AgentError> {
     };
     let shown = path.display();
     let unreadable = |error: io::Error| refused(format!("{shown} cannot be read: {error}"));
-    let mode = std::fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
+    let mut file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
+    if owner != rustix::process::geteuid().as_raw() && owner != 0 {
+        return Err(refused(format!("{shown} belongs to user {owner}, who knows the token")));
+    }
     if mode & 0o077 != 0 {
         return Err(refused(format!("{shown} is open to other users (mode {mode:o}); use `chmod 600`")));
     }
-    let token = std::fs::read_to_string(path).map_err(unreadable)?.trim().to_owned();
+    let mut token = String::new();
+    file.read_to_string(&mut token).map_err(unreadable)?;
+    let token = token.trim().to_owned();
     if token.len() < TOKEN_LENGTH_MIN {
         return Err(refused(format!("the token in {shown} is shorter than {TOKEN_LENGTH_MIN} characters")));
     }

@@ -186,7 +186,7 @@ impl Run<'_> {
         let mut reasons = Vec::new();
         for given in given {
             obey(&mut self.opened.record, given.command, &given.by, now, &mut reasons);
-            self.opened.record.commands += 1;
+            self.opened.record.commands = self.opened.record.commands.saturating_add(1);
         }
         let record = self.opened.record.clone();
         // An abort with nothing to go back to is the end, and nothing is written after it.

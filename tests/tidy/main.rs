@@ -11,6 +11,7 @@ mod figures;
 mod imports;
 mod links;
 mod pages;
+mod security;
 mod sizes;
 
 use std::path::{Path, PathBuf};

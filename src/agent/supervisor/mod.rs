@@ -72,7 +72,7 @@ pub struct Surroundings {
     pub devices: Devices,
     /// Rank of this agent among those that feed the gateway.
     pub epoch: u64,
-    /// Wall-clock time.
+    /// Time for deadlines, which goes on evenly even when the machine's clock is set.
     pub clock: Arc<dyn Clock>,
     /// The agent's log.
     pub logbook: Logbook,

@@ -118,6 +118,10 @@ fn waiting_for(replica: &Replica, warmup: Option<&Warmup>) -> Option<String> {
             "waits for its health check: no answer on port {}",
             replica.port.unwrap_or_default()
         )),
+        (Phase::Starting, Some(CheckFailure::Foreign)) => Some(format!(
+            "waits for its port {}, on which a process of another user listens",
+            replica.port.unwrap_or_default()
+        )),
         _ => None,
     }
 }
