@@ -4,6 +4,7 @@
 //! count and time. A goal that is missed is printed as missed: this program measures, tests judge.
 
 mod agent;
+mod crowd;
 mod machine;
 mod plans;
 mod report;
