@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
@@ -32,7 +32,7 @@ use super::secrets::SecretFiles;
 use super::store::{Store, StoreError};
 use super::supervisor::{Ending, Supervisor, Surroundings};
 use super::token::TokenKeys;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SteadyClock, SystemClock};
 
 /// An agent that is just ending keeps the lock for a moment.
 const LOCK_WAIT: Duration = Duration::from_secs(15);
@@ -130,6 +130,7 @@ pub enum AgentError {
 ///
 /// Only before it answers calls.
 pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
+    raise_file_limit();
     let token = read_token(&options)?;
     let end = CancellationToken::new();
     handle_signals(options.session, &end)?;
@@ -212,7 +213,7 @@ async fn build(
         tokens: tokens.clone(),
         devices: devices.clone(),
         epoch: now.max(last_epoch.saturating_add(1)),
-        clock: clock.clone(),
+        clock: Arc::new(SteadyClock::start()),
         logbook,
         activity: activity.clone(),
         exit_when_idle: options.exit_when_idle,
@@ -231,6 +232,13 @@ async fn build(
         gateway,
     };
     Ok((world, Box::new(context)))
+}
+
+/// Each replica takes a file, and a shell allows a thousand.
+fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // With fewer files there is room for fewer replicas, and nothing else is different.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn handle_signals(session: Session, end: &CancellationToken) -> Result<(), AgentError> {

@@ -90,10 +90,13 @@ impl Engine {
         }
     }
 
-    /// The lease was released, its holder is known to be gone, or it ran out longer ago than clocks differ.
+    /// The lease was released, its holder is known to be gone, or it ran out, on another machine, longer ago than clocks
+    /// differ.
     fn is_free(&self, entry: &Entry) -> bool {
         let Lease { holder, until, .. } = &entry.lease;
         let long_ago = until.checked_add(CLOCKS_DIFFER_MAX).is_ok_and(|until| self.clock.now() >= until);
+        // Of a process that lives here nothing is known but by watching: the clock may have been set since it began.
+        let long_ago = long_ago && holder.machine != self.holder.machine;
         *until <= entry.at || is_dead(holder, &self.holder) || long_ago
     }
 

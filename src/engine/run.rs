@@ -19,6 +19,9 @@ use crate::rollout::{
 };
 use crate::spec::{DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, PolicyName};
 
+/// Least time between two looks that nothing was done between: changes come in bursts.
+const LOOKS_REST: Duration = Duration::from_millis(10);
+
 /// What an endpoint should serve, and how to get there.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -144,7 +147,11 @@ impl Run<'_> {
             }
             self.ask_gates(&observed.url);
             if !acted {
-                self.wait(wake_after, &stop).await;
+                let endpoint = &self.target.endpoint;
+                tokio::select! {
+                    () = self.wait(wake_after, &stop) => {}
+                    () = cloud.changed(endpoint, &observed.fleet) => tokio::time::sleep(LOOKS_REST).await,
+                }
             }
         }
     }

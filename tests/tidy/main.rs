@@ -7,6 +7,7 @@
 )]
 
 mod features;
+mod figures;
 mod imports;
 mod links;
 mod pages;

@@ -74,6 +74,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/sources/inspect", post(versions::inspect))
         .route("/v1/endpoints", get(endpoints::list))
         .route("/v1/endpoints/:name", get(endpoints::read).put(endpoints::write).delete(endpoints::delete))
+        .route("/v1/endpoints/:name/changes/:seen", get(endpoints::watch))
         .route("/v1/endpoints/:name/figures", get(endpoints::figures))
         .route("/v1/endpoints/:name/secrets", put(private::keep_secrets).delete(private::forget_secrets))
         .route("/v1/endpoints/:name/tokens", post(private::issue_token))

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Context;
 use super::body::{RequestBody, RequestBodyError, ResponseBody};
 use super::endpoint::Endpoint;
 use super::headers;
+use super::places::Place;
 use super::pool::{self, ConnectError, Connection};
 use super::refuse::{Cause, Refusal};
 use super::replica::InFlight;
@@ -39,7 +39,7 @@ pub(super) struct Route {
     /// The client's address.
     pub(super) client: HeaderValue,
     /// The client's place among all connections; tunnels keep it when the connection itself is done.
-    pub(super) permit: Arc<OwnedSemaphorePermit>,
+    pub(super) place: Arc<Place>,
 }
 
 /// Answers a request, in any case.

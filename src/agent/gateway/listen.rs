@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::endpoint::Endpoint;
 use super::forward::{self, Route};
+use super::places::{Answering, Place};
 use super::{Context, socket};
 
 /// Connections that wait in the kernel until they are accepted.
@@ -76,23 +77,23 @@ async fn accept(
     stop: CancellationToken,
 ) {
     let next = async || {
-        // A place first: what has none stays in the kernel's queue.
-        let permit = context.connections.clone().acquire_owned().await.ok()?;
-        loop {
+        let (stream, client) = loop {
             match listener.accept().await {
-                Ok((stream, client)) => return Some((stream, client, permit)),
+                Ok(accepted) => break accepted,
                 Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
             }
-        }
+        };
+        // Others have to leave for it only once it is there; what comes after it stays in the kernel's queue.
+        Some((stream, client, context.places.take().await?))
     };
-    while let Some(Some((stream, client, permit))) = stop.run_until_cancelled(next()).await {
+    while let Some(Some((stream, client, place))) = stop.run_until_cancelled(next()).await {
         socket::tune(&stream, context.options.idle_gap_max);
         let route = Arc::new(Route {
             context: context.clone(),
             endpoint: endpoint.clone(),
             client: HeaderValue::from_str(&client.ip().to_canonical().to_string())
                 .unwrap_or(HeaderValue::from_static("unknown")),
-            permit: Arc::new(permit),
+            place: Arc::new(place),
         });
         let (abort, stop) = (context.abort.clone(), stop.clone());
         context.tasks.spawn(async move {
@@ -106,13 +107,21 @@ async fn serve(route: Arc<Route>, stream: TcpStream, stop: CancellationToken) {
     let deadline = route.context.options.request_head_deadline;
     let mut start = [0; 3];
     // A look costs one call and leaves the bytes; no method of HTTP/1.1 begins so.
-    let looked = stop.run_until_cancelled(tokio::time::timeout(deadline, stream.peek(&mut start))).await;
-    let Some(Ok(Ok(_))) = looked else { return };
+    let looked = tokio::select! {
+        looked = tokio::time::timeout(deadline, stream.peek(&mut start)) => looked,
+        () = stop.cancelled() => return,
+        () = route.place.asked_to_leave() => return,
+    };
+    let Ok(Ok(_)) = looked else { return };
     let service = {
         let route = route.clone();
         service_fn(move |request| {
             let route = route.clone();
-            async move { Ok::<_, Infallible>(forward::answer(&route, request).await) }
+            let busy = route.place.occupy();
+            async move {
+                let response = forward::answer(&route, request).await;
+                Ok::<_, Infallible>(response.map(|body| Answering::new(body, busy)))
+            }
         })
     };
     let io = TokioIo::new(stream);
@@ -124,7 +133,7 @@ async fn serve(route: Arc<Route>, stream: TcpStream, stop: CancellationToken) {
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(u32::try_from(options.request_head_bytes_max).unwrap_or(u32::MAX))
             .serve_connection(io, service);
-        until_stopped(connection, http2::Connection::graceful_shutdown, &stop).await;
+        until_stopped(connection, http2::Connection::graceful_shutdown, &stop, &route.place).await;
     } else {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -132,17 +141,24 @@ async fn serve(route: Arc<Route>, stream: TcpStream, stop: CancellationToken) {
             .max_header_size(options.request_head_bytes_max)
             .serve_connection(io, service)
             .with_upgrades();
-        until_stopped(connection, http1::UpgradeableConnection::graceful_shutdown, &stop).await;
+        until_stopped(connection, http1::UpgradeableConnection::graceful_shutdown, &stop, &route.place).await;
     }
 }
 
-/// Drives a connection; once stopped, until its requests have ended.
-async fn until_stopped<C: Future>(connection: C, ask_to_end: fn(Pin<&mut C>), stop: &CancellationToken) {
+/// Drives a connection; once stopped, or asked to leave its place, until its requests have ended.
+async fn until_stopped<C: Future>(
+    connection: C,
+    ask_to_end: fn(Pin<&mut C>),
+    stop: &CancellationToken,
+    place: &Place,
+) {
     let mut connection = pin!(connection);
     // The error of a connection is the client's business, and it is gone.
     tokio::select! {
         _ = &mut connection => return,
         () = stop.cancelled() => ask_to_end(connection.as_mut()),
+        // Even the beginning of a request is given up.
+        () = place.asked_to_leave() => if place.is_idle() { return } else { ask_to_end(connection.as_mut()) },
     }
     let _ = connection.await;
 }

@@ -28,6 +28,7 @@ mod headers;
 mod listen;
 mod metrics;
 mod options;
+mod places;
 mod pool;
 mod refuse;
 mod replica;
@@ -51,6 +52,7 @@ use tokio_util::task::TaskTracker;
 pub use self::client::{GatewayClient, GatewayClientError};
 use self::control::ControlSocket;
 pub use self::options::{GatewayOptions, Signals};
+use self::places::Places;
 use self::serving::Serving;
 
 /// How often idle connections to replicas are looked at.
@@ -109,7 +111,7 @@ struct Context {
     /// Ends every task at once.
     abort: CancellationToken,
     /// Places for clients' connections.
-    connections: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// Runs a gateway until it is told to end, by its control API or by SIGTERM. Needs a runtime with IO and time.
@@ -129,7 +131,7 @@ pub async fn run(options: GatewayOptions) -> Result<(), GatewayError> {
         options,
         tasks: TaskTracker::new(),
         abort: CancellationToken::new(),
-        connections: Arc::new(Semaphore::new(connections_max)),
+        places: Arc::new(Places::new(connections_max)),
     });
     let serving = Arc::new(Serving::new(context.clone()));
     let control = tokio::spawn(control::serve(socket, serving.clone()));

@@ -31,7 +31,7 @@ pub struct GatewayOptions {
     pub request_body_bytes_max: u64,
     /// Request heads above this many bytes are refused.
     pub request_head_bytes_max: usize,
-    /// Client connections, over all endpoints; more wait in the kernel's queue.
+    /// Client connections, over all endpoints. When there are as many, those that do nothing make room for new ones.
     pub connections_max: usize,
 }
 

@@ -1,6 +1,5 @@
 //! Tunnels: after a change of protocol (a websocket) bytes go both ways until one side ends.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 pub(super) fn tunnel(route: &Route, client: OnUpgrade, replica: OnUpgrade, in_flight: InFlight) {
     let abort = route.context.abort.clone();
     let endpoint = route.endpoint.clone();
-    let permit = Arc::clone(&route.permit);
+    let busy = route.place.occupy();
     let carry = async move {
         let both = async { tokio::try_join!(client, replica) };
         let Ok(Ok((client, replica))) = tokio::time::timeout(HANDOVER_DEADLINE, both).await else {
@@ -37,7 +36,7 @@ pub(super) fn tunnel(route: &Route, client: OnUpgrade, replica: OnUpgrade, in_fl
             endpoint.metrics.request_bytes.fetch_add(sent, Relaxed);
             in_flight.replica().metrics.response_bytes.fetch_add(received, Relaxed);
         }
-        drop((in_flight, permit));
+        drop((in_flight, busy));
     };
     route.context.tasks.spawn(async move {
         let _ = abort.run_until_cancelled(carry).await;

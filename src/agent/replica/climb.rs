@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::leave::TERMINATE_GRACE;
 use super::{CheckFailure, Checks, Effect, Phase, ProcessIdentity, Replica, after};
 use crate::spec::HealthCheck;
 
@@ -79,6 +80,13 @@ impl Replica {
 
     pub(super) fn spawn_failed(&mut self, reason: String, now: Timestamp) -> Vec<Effect> {
         self.start_failures = self.start_failures.saturating_add(1);
+        self.reason = Some(reason);
+        self.wait_for_restart(now);
+        Vec::new()
+    }
+
+    /// No failed start: that would be held against the version.
+    pub(super) fn no_room(&mut self, reason: String, now: Timestamp) -> Vec<Effect> {
         self.reason = Some(reason);
         self.wait_for_restart(now);
         Vec::new()
@@ -190,13 +198,37 @@ impl Replica {
         Vec::new()
     }
 
-    pub(super) fn restored(&mut self) -> Vec<Effect> {
+    pub(super) fn restored(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.forget_the_future(now);
         match self.phase {
             Phase::Allocated => vec![Effect::Spawn],
             Phase::Warmed => vec![Effect::Admit],
             Phase::Terminating { .. } => vec![Effect::Terminate],
             Phase::Ending | Phase::Killed => vec![Effect::Kill],
             _ => Vec::new(),
+        }
+    }
+
+    /// The clock may have been set back since the last agent wrote: nothing then takes longer than it would have.
+    fn forget_the_future(&mut self, now: Timestamp) {
+        for at in [&mut self.started_at, &mut self.stop_requested_at].into_iter().flatten() {
+            *at = (*at).min(now);
+        }
+        self.requested_at = self.requested_at.min(now);
+        let stop = self.stop.as_ref();
+        match &mut self.phase {
+            Phase::Ready { since } => *since = (*since).min(now),
+            Phase::Waiting { until } => *until = (*until).min(after(now, BACKOFF_MAX)),
+            Phase::Settling { until } => {
+                let longest = stop.map_or(Duration::ZERO, |stop| stop.unroute_delay.as_duration());
+                *until = (*until).min(after(now, longest));
+            }
+            Phase::Draining { until } => {
+                let longest = stop.map_or(Duration::ZERO, |stop| stop.drain_timeout.as_duration());
+                *until = (*until).min(after(now, longest));
+            }
+            Phase::Terminating { kill_at } => *kill_at = (*kill_at).min(after(now, TERMINATE_GRACE)),
+            _ => {}
         }
     }
 

@@ -23,6 +23,7 @@ impl Supervisor {
             device_slots: slots,
             device_slots_free: slots.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)),
             exits_when_idle: self.world.exit_when_idle.is_some(),
+            calls: self.world.activity.taken(),
         }
     }
 
