@@ -9,12 +9,13 @@ use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
 use crate::agent::Agent;
+use crate::crowd;
 use crate::report::{Outcome, Section, Verdict};
 use crate::rollout::train;
 use crate::shim::{self, Usage};
 use crate::{Bench, Failure};
 
-const TITLE: &str = "Plans of many endpoints";
+pub const TITLE: &str = "Plans of many endpoints";
 /// Longest run of Terraform.
 const RUN_MAX: Duration = Duration::from_mins(3);
 /// Endpoints of a configuration. Each has a version and a policy of its own.
@@ -23,8 +24,6 @@ const SIZES: [u32; 3] = [10, 100, 1_000];
 const fn rounds(endpoints: u32) -> usize {
     if endpoints > 100 { 1 } else { 3 }
 }
-/// Operations that Terraform has under way while it sets the stage.
-const APPLY_PARALLELISM: &str = "64";
 /// How much more one endpoint may cost among a thousand than among a hundred.
 const GROWTH_MAX: f64 = 1.5;
 /// Largest share of the provider in the wall time.
@@ -66,14 +65,15 @@ pub async fn measure(bench: &Bench) -> Result<Outcome, Failure> {
     let stage = Stage::set(bench).await?;
     let sizes = if bench.short { SIZES.split_at(2).0 } else { SIZES.as_slice() };
     let mut measured = Vec::new();
-    let mut applied = Vec::new();
+    let mut existing = 0;
     for endpoints in sizes {
         measured.push(stage.compare(Kind::Creation, *endpoints).await?);
-        applied.push((*endpoints, stage.apply(*endpoints).await?));
+        stage.bring_up(existing, *endpoints).await?;
+        existing = *endpoints;
         measured.push(stage.compare(Kind::Refresh, *endpoints).await?);
     }
     let calls = stage.calls_of_refresh().await?;
-    Ok(Outcome::Measured(section(&measured, &applied, calls)))
+    Ok(Outcome::Measured(section(&measured, calls)))
 }
 
 /// Folders, an agent, and what to serve.
@@ -122,16 +122,22 @@ impl Stage {
         Ok(Measured { kind, endpoints, ours: median(ours)?, theirs: median(theirs)? })
     }
 
-    /// Makes endpoints and their counterparts exist; says how long the endpoints took.
-    async fn apply(&self, endpoints: u32) -> Result<f64, Failure> {
-        self.configure("ours", &self.endpoints("old", endpoints))?;
-        self.configure("theirs", &data("old", endpoints))?;
-        let arguments = ["apply", "-auto-approve", "-parallelism", APPLY_PARALLELISM];
-        let begun = Instant::now();
-        self.terraform("ours", &arguments, 0).await?;
-        let took = begun.elapsed().as_secs_f64();
-        self.terraform("theirs", &arguments, 0).await?;
-        Ok(took)
+    /// Makes endpoints and their counterparts exist: the first ones by Terraform's own apply, more of them like those.
+    async fn bring_up(&self, from: u32, to: u32) -> Result<(), Failure> {
+        if from == 0 {
+            self.configure("ours", &self.endpoints("old", to))?;
+            self.configure("theirs", &data("old", to))?;
+            self.terraform("ours", &["apply", "-auto-approve"], 0).await?;
+            return self.terraform("theirs", &["apply", "-auto-approve"], 0).await;
+        }
+        let model = names("old", 1).next().unwrap_or_default();
+        let names: Vec<String> = names("old", to).skip(usize::try_from(from)?).collect();
+        let ledger = format!("file://{}", self.folder.join("agent/ledger").display());
+        crowd::bring_up(&self.agent.cloud, &ledger, &model, &names).await?;
+        for place in ["ours", "theirs"] {
+            crowd::enlarge(&self.folder.join(place).join("terraform.tfstate"), &model, &names)?;
+        }
+        Ok(())
     }
 
     /// Calls to the agent that a refresh of all endpoints takes.
@@ -288,7 +294,44 @@ fn growth(measured: &[Measured], kind: Kind, value: impl Fn(&Measured) -> f64) -
     }
 }
 
-fn section(measured: &[Measured], applied: &[(u32, f64)], calls: u64) -> Section {
+fn section(measured: &[Measured], calls: u64) -> Section {
+    Section {
+        title: TITLE,
+        about: "`terraform plan` of endpoints on the local cloud, each with a version and a policy of its own, beside \
+                three `terraform_data` for each endpoint, which lean on each other in the same way and which Terraform \
+                handles inside its own process. Median of three plans, but one of 1,000; the endpoints that exist serve, with a replica each."
+            .to_owned(),
+        command: "cargo run --profile measure --example bench -- --only plans".to_owned(),
+        head: vec![
+            "plan",
+            "endpoints",
+            "wall",
+            "`terraform_data`",
+            "ratio",
+            "Terraform's processor time",
+            "the provider's",
+            "the agent's",
+            "provider / wall",
+            "provider's memory",
+            "calls to the agent",
+        ],
+        rows: measured.iter().map(row).collect(),
+        verdicts: verdicts(measured, calls),
+        notes: vec![
+            "The provider's share is its processor time, in all processes of it that Terraform starts for one plan, in \
+             parts of the wall time. Its memory is the most that one of them held."
+                .to_owned(),
+            "Every resource has a block of its own. With `for_each` over resources that refer to each other, Terraform's \
+             own time grows with the square of their number, for `terraform_data` as well."
+                .to_owned(),
+            "Terraform applied the first ten; the others were brought up by the engine, and written into the state like \
+             those. Terraform finds nothing to change in them."
+                .to_owned(),
+        ],
+    }
+}
+
+fn verdicts(measured: &[Measured], calls: u64) -> Vec<Verdict> {
     let share = |one: &Measured| one.ours.provider / one.ours.wall;
     let mut verdicts = Vec::new();
     for (kind, word) in [(Kind::Creation, "first plan"), (Kind::Refresh, "plan of what exists")] {
@@ -321,42 +364,7 @@ fn section(measured: &[Measured], applied: &[(u32, f64)], calls: u64) -> Section
             met: calls <= u64::from(refreshed.endpoints),
         });
     }
-    let mut took = String::new();
-    for (endpoints, seconds) in applied {
-        let _ = write!(took, "{}{seconds:.1} s up to {endpoints}", if took.is_empty() { "" } else { ", " });
-    }
-    Section {
-        title: TITLE,
-        about: "`terraform plan` of endpoints on the local cloud, each with a version and a policy of its own, beside \
-                three `terraform_data` for each endpoint, which lean on each other in the same way and which Terraform \
-                handles inside its own process. Median of three plans, but one of 1,000; the endpoints that exist serve, with a replica each."
-            .to_owned(),
-        command: "cargo run --profile measure --example bench -- --only plans".to_owned(),
-        head: vec![
-            "plan",
-            "endpoints",
-            "wall",
-            "`terraform_data`",
-            "ratio",
-            "Terraform's processor time",
-            "the provider's",
-            "the agent's",
-            "provider / wall",
-            "provider's memory",
-            "calls to the agent",
-        ],
-        rows: measured.iter().map(row).collect(),
-        verdicts,
-        notes: vec![
-            "The provider's share is its processor time, in all processes of it that Terraform starts for one plan, in \
-             parts of the wall time. Its memory is the most that one of them held."
-                .to_owned(),
-            "Every resource has a block of its own. With `for_each` over resources that refer to each other, Terraform's \
-             own time grows with the square of their number, for `terraform_data` as well."
-                .to_owned(),
-            format!("Terraform applied them with {APPLY_PARALLELISM} operations at a time: {took}."),
-        ],
-    }
+    verdicts
 }
 
 fn row(one: &Measured) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! ends one.
 
 use std::io::Write as _;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::thread::park_timeout;
@@ -42,7 +43,12 @@ pub fn stood_in() -> Option<ExitCode> {
 fn watch(mut provider: Command, usage: &Path) -> Result<ExitCode, Failure> {
     let mut child = provider.env_remove(PROVIDER).env_remove(USAGE).spawn()?;
     let mut peak_kib = 0;
+    let terraform = parent_id();
     let status = loop {
+        if parent_id() != terraform {
+            // Terraform was killed, and the provider sees only this process as its parent.
+            child.kill()?;
+        }
         if let Some(status) = child.try_wait()? {
             break status;
         }

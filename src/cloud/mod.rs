@@ -211,7 +211,7 @@ pub trait FleetCloud: Debug + Send + Sync {
     /// cloud that cannot tell never returns; nobody waits for it alone.
     async fn changed(&self, endpoint: &EndpointName, seen: &Fleet) {
         let _ = (endpoint, seen);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

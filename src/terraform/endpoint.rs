@@ -129,7 +129,7 @@ impl EndpointResource {
         endpoint: &EndpointName,
         diagnostics: &mut Diagnostics,
     ) -> Option<Option<EndpointView>> {
-        read(engine.view(endpoint).await, diagnostics)
+        engine.view(endpoint).await.map_err(|error| report_unreadable(&error, diagnostics)).ok()
     }
 
     /// Runs the rollout that was planned, and tells how it went.
@@ -198,10 +198,13 @@ impl ManagedResource for EndpointResource {
         };
         let observed = self.connections.refresh.observe(&engine, &endpoint).await;
         let view = async { engine.view_of(&endpoint, observed?).await };
-        match read(view.await, diagnostics) {
-            None => unchanged(state),
-            Some(None) => ReadOutcome::default(),
-            Some(Some(view)) => {
+        match view.await {
+            Err(error) => {
+                report_unreadable(&error, diagnostics);
+                unchanged(state)
+            }
+            Ok(None) => ReadOutcome::default(),
+            Ok(Some(view)) => {
                 let was_imported = state.attribute("id").is_null();
                 outcome::fill(&mut state, engine.cloud.name(), &endpoint, &view);
                 if let Some(settings) = &view.settings {
@@ -418,15 +421,8 @@ impl EndpointResource {
     }
 }
 
-/// What was read of an endpoint, or a report that nothing could be.
-fn read(
-    view: Result<Option<EndpointView>, EngineError>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Option<EndpointView>> {
-    view.map_err(|error| {
-        diagnostics.error_at(&Path::root(), "The endpoint cannot be read", Chain(&error).to_string());
-    })
-    .ok()
+fn report_unreadable(error: &EngineError, diagnostics: &mut Diagnostics) {
+    diagnostics.error_at(&Path::root(), "The endpoint cannot be read", Chain(error).to_string());
 }
 
 /// Reports that a protected endpoint is to go, if it is one.

@@ -405,7 +405,7 @@ impl FleetCloud for LocalCloud {
         let extra = Extra { autostart: false, ..Extra::NONE };
         if self.order("wait for a change", Method::GET, &path, &(), extra).await.is_err() {
             // An agent that is away, or knows no such call: the next look says more.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
