@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
@@ -130,6 +130,7 @@ pub enum AgentError {
 ///
 /// Only before it answers calls.
 pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
+    raise_file_limit();
     let token = read_token(&options)?;
     let end = CancellationToken::new();
     handle_signals(options.session, &end)?;
@@ -233,6 +234,13 @@ async fn build(
     Ok((world, Box::new(context)))
 }
 
+/// Each replica takes a file, and a shell allows a thousand.
+fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // With fewer files there is room for fewer replicas, and nothing else is different.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 fn handle_signals(session: Session, end: &CancellationToken) -> Result<(), AgentError> {
     if session == Session::Detached {
         // It fails only for the leader of a group, which no Ctrl-C of another group reaches anyway.
@@ -295,11 +303,18 @@ fn read_token(options: &AgentOptions) -> Result<Option<String>, AgentError> {
     };
     let shown = path.display();
     let unreadable = |error: io::Error| refused(format!("{shown} cannot be read: {error}"));
-    let mode = std::fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
+    let mut file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
+    if owner != rustix::process::geteuid().as_raw() && owner != 0 {
+        return Err(refused(format!("{shown} belongs to user {owner}, who knows the token")));
+    }
     if mode & 0o077 != 0 {
         return Err(refused(format!("{shown} is open to other users (mode {mode:o}); use `chmod 600`")));
     }
-    let token = std::fs::read_to_string(path).map_err(unreadable)?.trim().to_owned();
+    let mut token = String::new();
+    file.read_to_string(&mut token).map_err(unreadable)?;
+    let token = token.trim().to_owned();
     if token.len() < TOKEN_LENGTH_MIN {
         return Err(refused(format!("the token in {shown} is shorter than {TOKEN_LENGTH_MIN} characters")));
     }

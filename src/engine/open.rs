@@ -161,7 +161,7 @@ impl Engine {
         entry: Entry,
     ) -> Result<Opened, EngineError> {
         let now = self.clock.now();
-        let fence = entry.lease.fence + 1;
+        let fence = entry.lease.fence.saturating_add(1);
         let mut record = entry.record.resumed(now);
         record.take_policy(target.policy.clone());
         record.policy_name.clone_from(&target.policy_name);
@@ -178,7 +178,7 @@ impl Engine {
         let mut record = entry.record;
         record.phase = Phase::Superseded;
         record.ended_at = Some(now);
-        let mut ended = self.entry(EntryKind::Ended, record, entry.lease.fence + 1, now);
+        let mut ended = self.entry(EntryKind::Ended, record, entry.lease.fence.saturating_add(1), now);
         ended.lease.until = now;
         journal.append(ended.clone()).await?;
         Ok(ended)

@@ -9,6 +9,8 @@ mod figures;
 mod fixture;
 mod refuse;
 mod retry;
+
+mod smuggle;
 mod split;
 mod stream;
 mod token;

@@ -122,6 +122,7 @@ impl Replica {
                 let what = match failure {
                     CheckFailure::Status(status) => format!("answered {status}"),
                     CheckFailure::NoAnswer => format!("had no answer within {}", health.timeout),
+                    CheckFailure::Foreign => "was answered by another user's process".to_owned(),
                 };
                 let path = health.path.escape_debug();
                 self.fail(format!("health check {path} {what}, {} times in a row", self.failed_checks));
@@ -149,6 +150,9 @@ impl Replica {
         let reason = match self.last_failure {
             Some(CheckFailure::Status(status)) => {
                 format!("health check {} answered {status} for {timeout}", health.path.escape_debug())
+            }
+            Some(CheckFailure::Foreign) => {
+                format!("a process of another user listens on port {}", self.port.unwrap_or_default())
             }
             _ => format!("no answer on port {} within {timeout}", self.port.unwrap_or_default()),
         };

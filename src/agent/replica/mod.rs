@@ -183,6 +183,8 @@ pub enum CheckFailure {
     Status(u16),
     /// No answer.
     NoAnswer,
+    /// An answer of another user's process, which has taken the port.
+    Foreign,
 }
 
 /// Why a warm-up request failed.
@@ -297,6 +299,15 @@ impl Replica {
     /// Something is to happen to it soon.
     pub const fn is_moving(&self) -> bool {
         !matches!(self.phase, Phase::Ready { .. } | Phase::Requested | Phase::Gone)
+    }
+
+    /// When it has waited long enough for what it waits for.
+    pub const fn deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Waiting { until } | Phase::Settling { until } | Phase::Draining { until } => Some(until),
+            Phase::Terminating { kill_at } => Some(kill_at),
+            _ => None,
+        }
     }
 
     /// The rung on which it stands.

@@ -113,6 +113,7 @@ fn a_start_that_takes_too_long_fails_and_says_how_the_health_check_went() {
     for (failure, reason) in [
         (CheckFailure::NoAnswer, "no answer on port 20001 within 1m"),
         (CheckFailure::Status(503), "health check /health answered 503 for 1m"),
+        (CheckFailure::Foreign, "a process of another user listens on port 20001"),
     ] {
         let more = vec![(1.0, Event::Checked(Err(failure))), (59.9, Event::Tick), (60.0, Event::Tick)];
         let (replica, effects) = after(started(), more);
@@ -327,7 +328,7 @@ fn a_warm_up_that_fails_is_a_failed_start_and_says_how() {
     let broken = WarmupFailure::Broken("the connection ended too early".to_owned());
     let head = "was answered with status 500 by POST /v1/completions";
     for (failure, what) in [
-        (status("out of\nmemory\u{1b}[0m \"é\"\n"), format!("{head}: out of\\nmemory\\u{{1b}}[0m \"é\"")),
+        (status("out of\nmemory\u{1b}[0m \"é\"\n"), format!("{head}: out of\\nmemory\\u001b[0m \"é\"")),
         (status(&"é".repeat(300)), format!("{head}: {}", "é".repeat(200))),
         (status(""), head.to_owned()),
         (WarmupFailure::NoAnswer, "had no answer within 30s".to_owned()),

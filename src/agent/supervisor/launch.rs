@@ -15,7 +15,7 @@ use super::{Happening, Supervisor};
 use crate::agent::desired::VersionRecord;
 use crate::agent::environment::{self, Facts, INHERITED};
 use crate::agent::process::{self, Launch};
-use crate::agent::replica::{Event, ProcessIdentity, Question, Replica, WarmupFailure};
+use crate::agent::replica::{CheckFailure, Event, ProcessIdentity, Question, Replica, WarmupFailure};
 use crate::agent::{logs, ports, probe};
 use crate::spec::{EndpointName, HealthCheck, ReplicaId, VersionSpec, Warmup};
 
@@ -224,8 +224,14 @@ impl Asker {
     async fn probe_for_ever(self, health: HealthCheck, happen: mpsc::Sender<Happening>) {
         let interval = health.interval.as_duration();
         let mut rest = FIRST_CHECKS_REST.min(interval);
+        let mut is_own = false;
         loop {
-            let result = probe::check(self.port, &health.path, health.timeout.as_duration()).await;
+            let mut result = probe::check(self.port, &health.path, health.timeout.as_duration()).await;
+            // Once: whoever holds a port keeps it for as long as it lives, and its end is seen.
+            if result.is_ok() && !is_own {
+                is_own = !ports::is_foreign(self.port);
+                result = if is_own { Ok(()) } else { Err(CheckFailure::Foreign) };
+            }
             if happen.send(self.happening(Event::Checked(result))).await.is_err() {
                 return;
             }

@@ -14,6 +14,7 @@ use super::{Extra, LocalSettings};
 use crate::agent::autostart::{self, Autostart, AutostartError};
 use crate::agent::locations::{self, LocationError, Locations};
 use crate::agent::process::{self, ProcessIdentity};
+use crate::cloud::transport::body_of;
 use crate::cloud::{Chain, CloudErrorKind};
 use crate::web;
 
@@ -211,7 +212,7 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = answer.status();
-        let bytes = answer.bytes().await.map_err(CallError::Broken)?;
+        let bytes = Bytes::from(body_of(answer).await.map_err(CallError::Broken)?);
         if status.is_success() {
             return Ok(bytes);
         }

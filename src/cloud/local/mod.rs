@@ -17,14 +17,14 @@ use tokio::time::Instant;
 
 use self::client::{CallError, Client};
 use self::types::{
-    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, IssueToken, IssuedToken, PutEndpoint,
+    AgentStatus, EndpointStatus, ErrorKind, FleetMark, InspectedSource, IssueToken, IssuedToken, PutEndpoint,
     PutSecrets, PutVersion, PutWeights, ReplicaStatus, StartReplica, VersionStatus,
 };
 use super::{
     AccessToken, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint,
 };
 use crate::agent::process;
-use crate::fleet::Figures;
+use crate::fleet::{Figures, Fleet};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, Pins,
     Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
@@ -306,14 +306,12 @@ impl Cloud for LocalCloud {
     }
 
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError> {
-        let status = self.endpoint(endpoint).await?;
-        Ok(status.map(|status| ObservedEndpoint {
-            settings: Some(convert::settings(&status)),
-            url: status.url,
-            deleting: status.deleting,
-            fleet: status.fleet,
-            unmanaged: None,
-        }))
+        Ok(self.endpoint(endpoint).await?.map(convert::observed))
+    }
+
+    async fn observe_all(&self) -> Result<Option<BTreeMap<EndpointName, ObservedEndpoint>>, CloudError> {
+        let all = self.endpoints().await?;
+        Ok(Some(all.into_iter().map(|status| (status.name.clone(), convert::observed(status))).collect()))
     }
 
     async fn read_figures(&self, endpoint: &EndpointName) -> Result<Figures, CloudError> {
@@ -400,6 +398,15 @@ impl FleetCloud for LocalCloud {
         let operation = format!("set the traffic of endpoint `{endpoint}`");
         let body = PutWeights { weights: weights.cloned() };
         self.order(&operation, Method::PUT, &path, &body, Extra::fence(fence)).await
+    }
+
+    async fn changed(&self, endpoint: &EndpointName, seen: &Fleet) {
+        let path = format!("/v1/endpoints/{endpoint}/changes/{}", FleetMark::of(seen).0);
+        let extra = Extra { autostart: false, ..Extra::NONE };
+        if self.order("wait for a change", Method::GET, &path, &(), extra).await.is_err() {
+            // An agent that is away, or knows no such call: the next look says more.
+            std::future::pending().await
+        }
     }
 }
 
