@@ -1,0 +1,269 @@
+//! The responses of replicas as bytes: a head, and where its body ends.
+//!
+//! Strict, as a replica that cannot be understood must fail its own request and not the next one on its connection.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::headers;
+
+/// Above what servers send, below what would be a burden.
+const HEAD_BYTES_MAX: usize = 60 * 1024;
+const HEADERS_MAX: usize = 100;
+
+/// A line between chunks: a size and extensions, or a trailer.
+const LINE_BYTES_MAX: usize = 8 * 1024;
+/// Trailers are read and dropped.
+const TRAILER_LINES_MAX: usize = 64;
+
+/// What a replica sent is not HTTP/1.1.
+#[derive(Debug, thiserror::Error)]
+#[error("the replica gave an answer that makes no sense: {0}")]
+pub(super) struct Nonsense(&'static str);
+
+/// The head of a response, without what speaks of the connection only.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// The protocol the replica changes to, if it does.
+    pub(super) upgrade: Option<HeaderValue>,
+    pub(super) framing: Framing,
+    /// Whether the connection can serve another request after this response.
+    pub(super) reusable: bool,
+}
+
+/// Where a body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// After this many more bytes.
+    Length(u64),
+    Chunked(Chunk),
+    /// With the connection.
+    UntilClose,
+}
+
+/// What comes next in a chunked body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chunk {
+    Size,
+    Data(u64),
+    /// The end of the line after the data.
+    DataEnd,
+    /// Lines that were passed over already.
+    Trailers(usize),
+}
+
+/// The next of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Data(Bytes),
+    End,
+    /// More bytes are needed.
+    Missing,
+}
+
+/// Where the parts of a header lie in the head.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    name: (usize, usize),
+    value: (usize, usize),
+}
+
+/// Takes a head from the buffer, once it is complete. Informational ones are passed over.
+pub(super) fn take_head(buffer: &mut BytesMut, asked_for_head: bool) -> Result<Option<Head>, Nonsense> {
+    loop {
+        let mut places = [Place::default(); HEADERS_MAX];
+        let Some(found) = find_head(buffer, &mut places)? else { return Ok(None) };
+        let bytes = buffer.split_to(found.length).freeze();
+        let informational = found.status.is_informational() && found.status != StatusCode::SWITCHING_PROTOCOLS;
+        if !informational {
+            let places = places.get(..found.headers).unwrap_or_default();
+            return read_head(&found, &bytes, places, asked_for_head).map(Some);
+        }
+    }
+}
+
+struct Found {
+    status: StatusCode,
+    version: u8,
+    length: usize,
+    headers: usize,
+}
+
+fn find_head(buffer: &[u8], places: &mut [Place; HEADERS_MAX]) -> Result<Option<Found>, Nonsense> {
+    let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
+        &mut response,
+        buffer,
+        &mut headers,
+    );
+    let length = match parsed {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) if buffer.len() < HEAD_BYTES_MAX => return Ok(None),
+        Ok(httparse::Status::Partial) => return Err(Nonsense("its head is too long")),
+        Err(_) => return Err(Nonsense("its head cannot be read")),
+    };
+    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let (Some(status), Some(version)) = (status, response.version) else {
+        return Err(Nonsense("its status is none"));
+    };
+    let start = buffer.as_ptr().addr();
+    let place = |part: &[u8]| {
+        let at = part.as_ptr().addr() - start;
+        (at, at + part.len())
+    };
+    for (header, at) in response.headers.iter().zip(places.iter_mut()) {
+        *at = Place { name: place(header.name.as_bytes()), value: place(header.value) };
+    }
+    Ok(Some(Found { status, version, length, headers: response.headers.len() }))
+}
+
+fn read_head(
+    found: &Found,
+    bytes: &Bytes,
+    places: &[Place],
+    asked_for_head: bool,
+) -> Result<Head, Nonsense> {
+    // Room for the two that the gateway adds.
+    let mut headers = HeaderMap::with_capacity(places.len() + 2);
+    let (mut upgrade, mut length, mut coding, mut connection) = (None, None, None, Vec::new());
+    for place in places {
+        let name = bytes.get(place.name.0..place.name.1).unwrap_or_default();
+        let name = HeaderName::from_bytes(name).map_err(|_| Nonsense("it has a header without a name"))?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice(place.value.0..place.value.1))
+            .map_err(|_| Nonsense("a header has no valid value"))?;
+        if name == CONTENT_LENGTH {
+            let given = length_of(&value)?;
+            if length.is_some_and(|before| before != given) {
+                return Err(Nonsense("it has two lengths"));
+            }
+            length = Some(given);
+        } else if name == TRANSFER_ENCODING {
+            coding = Some(value);
+        } else if name == CONNECTION {
+            connection.push(value);
+        } else if name == UPGRADE {
+            upgrade = Some(value);
+        } else if !headers::is_hop_by_hop(&name) {
+            headers.append(name, value);
+        }
+    }
+    let mut reusable = found.version == 1;
+    for named in connection.iter().flat_map(headers::names) {
+        reusable &= !named.eq_ignore_ascii_case(b"close");
+        if let Ok(name) = HeaderName::from_bytes(named) {
+            headers.remove(name);
+        }
+    }
+    let framing = framing(found, asked_for_head, coding.as_ref(), length)?;
+    if let (Some(length), None) = (length, coding) {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    reusable &= framing != Framing::UntilClose;
+    Ok(Head { status: found.status, headers, upgrade, framing, reusable })
+}
+
+/// RFC 9112, section 6.3.
+fn framing(
+    found: &Found,
+    asked_for_head: bool,
+    coding: Option<&HeaderValue>,
+    length: Option<u64>,
+) -> Result<Framing, Nonsense> {
+    let bodiless = [StatusCode::SWITCHING_PROTOCOLS, StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    if asked_for_head || bodiless.contains(&found.status) {
+        return Ok(Framing::Length(0));
+    }
+    match (coding, length) {
+        (Some(_), _) if found.version == 0 => Err(Nonsense("HTTP/1.0 knows no transfer encoding")),
+        (Some(coding), _) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            Ok(Framing::Chunked(Chunk::Size))
+        }
+        // The gateway asks for no other coding, and could not pass it on.
+        (Some(_), _) => Err(Nonsense("its transfer encoding is unknown")),
+        (None, Some(length)) => Ok(Framing::Length(length)),
+        (None, None) => Ok(Framing::UntilClose),
+    }
+}
+
+fn length_of(value: &HeaderValue) -> Result<u64, Nonsense> {
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).ok_or(Nonsense("its length is no number"))
+}
+
+impl Framing {
+    /// Whether the body has ended, so far as that is known without another byte.
+    pub(super) fn is_ended(self) -> bool {
+        self == Self::Length(0)
+    }
+
+    /// Takes the next piece of the body from the buffer.
+    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Piece, Nonsense> {
+        match self {
+            Self::Length(0) => Ok(Piece::End),
+            Self::Length(left) => Ok(take_data(buffer, left)),
+            Self::UntilClose => {
+                let mut unbounded = u64::MAX;
+                Ok(take_data(buffer, &mut unbounded))
+            }
+            Self::Chunked(chunk) => chunk.take(buffer),
+        }
+    }
+}
+
+impl Chunk {
+    fn take(&mut self, buffer: &mut BytesMut) -> Result<Piece, Nonsense> {
+        loop {
+            if let Self::Data(left) = self {
+                let piece = take_data(buffer, left);
+                if *left == 0 {
+                    *self = Self::DataEnd;
+                }
+                return Ok(piece);
+            }
+            let Some(line) = take_line(buffer)? else { return Ok(Piece::Missing) };
+            *self = match *self {
+                Self::Size => match chunk_size(&line)? {
+                    0 => Self::Trailers(0),
+                    size => Self::Data(size),
+                },
+                Self::DataEnd if line.is_empty() => Self::Size,
+                Self::DataEnd => return Err(Nonsense("a chunk is longer than it says")),
+                Self::Trailers(_) if line.is_empty() => return Ok(Piece::End),
+                Self::Trailers(TRAILER_LINES_MAX..) => return Err(Nonsense("it has too many trailers")),
+                Self::Trailers(lines) => Self::Trailers(lines + 1),
+                Self::Data(left) => Self::Data(left),
+            };
+        }
+    }
+}
+
+fn take_data(buffer: &mut BytesMut, left: &mut u64) -> Piece {
+    let length = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+    if length == 0 {
+        return Piece::Missing;
+    }
+    *left -= length as u64;
+    Piece::Data(buffer.split_to(length).freeze())
+}
+
+fn take_line(buffer: &mut BytesMut) -> Result<Option<BytesMut>, Nonsense> {
+    let Some(end) = buffer.iter().take(LINE_BYTES_MAX).position(|byte| *byte == b'\n') else {
+        return if buffer.len() < LINE_BYTES_MAX { Ok(None) } else { Err(Nonsense("a line is too long")) };
+    };
+    let mut line = buffer.split_to(end + 1);
+    if !line.ends_with(b"\r\n") {
+        return Err(Nonsense("a line does not end as it should"));
+    }
+    line.truncate(end - 1);
+    Ok(Some(line))
+}
+
+fn chunk_size(line: &[u8]) -> Result<u64, Nonsense> {
+    let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
+    let text = str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    text.and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or(Nonsense("a chunk has no size"))
+}
