@@ -64,11 +64,11 @@ pub(super) enum Piece {
     Missing,
 }
 
-/// Where the parts of a header lie in the head.
+/// Where the parts of a header lie in the head, which is shorter than these numbers reach.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    name: (usize, usize),
-    value: (usize, usize),
+    name: (u16, u16),
+    value: (u16, u16),
 }
 
 /// Takes a head from the buffer, once it is complete. Informational ones are passed over.
@@ -113,10 +113,11 @@ fn find_head(buffer: &[u8], places: &mut [Place; HEADERS_MAX]) -> Result<Option<
     let start = buffer.as_ptr().addr();
     let place = |part: &[u8]| {
         let at = part.as_ptr().addr() - start;
-        (at, at + part.len())
+        let place = u16::try_from(at).ok().zip(u16::try_from(at + part.len()).ok());
+        place.ok_or(Nonsense("its head is too long"))
     };
     for (header, at) in response.headers.iter().zip(places.iter_mut()) {
-        *at = Place { name: place(header.name.as_bytes()), value: place(header.value) };
+        *at = Place { name: place(header.name.as_bytes())?, value: place(header.value)? };
     }
     Ok(Some(Found { status, version, length, headers: response.headers.len() }))
 }
@@ -131,9 +132,10 @@ fn read_head(
     let mut headers = HeaderMap::with_capacity(places.len() + 2);
     let (mut upgrade, mut length, mut coding, mut connection) = (None, None, None, Vec::new());
     for place in places {
-        let name = bytes.get(place.name.0..place.name.1).unwrap_or_default();
+        let name = bytes.get(usize::from(place.name.0)..usize::from(place.name.1)).unwrap_or_default();
         let name = HeaderName::from_bytes(name).map_err(|_| Nonsense("it has a header without a name"))?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice(place.value.0..place.value.1))
+        let value = bytes.slice(usize::from(place.value.0)..usize::from(place.value.1));
+        let value = HeaderValue::from_maybe_shared(value)
             .map_err(|_| Nonsense("a header has no valid value"))?;
         if name == CONTENT_LENGTH {
             let given = length_of(&value)?;

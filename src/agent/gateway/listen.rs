@@ -141,6 +141,7 @@ async fn serve(route: Arc<Route>, stream: std::net::TcpStream, stop: Cancellatio
             // The deadline is kept below; hyper's own timer would be set anew for each request.
             .header_read_timeout(None)
             .max_header_size(options.request_head_bytes_max)
+            .writev(false)
             .serve_connection(io, service)
             .with_upgrades();
         let idle = route.activity.clone().idle_for(deadline);
