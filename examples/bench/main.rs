@@ -5,6 +5,7 @@
 
 mod agent;
 mod machine;
+mod proxies;
 mod report;
 mod rollout;
 mod startup;
@@ -60,6 +61,9 @@ enum Subject {
     Startup,
     Step,
     Rollout,
+    Throughput,
+    Streams,
+    Losses,
 }
 
 /// What every section needs.
@@ -112,6 +116,9 @@ impl Bench {
             Subject::Startup => startup::measure(self).await,
             Subject::Step => step::measure(self).await,
             Subject::Rollout => Box::pin(rollout::measure(self)).await,
+            Subject::Throughput => Box::pin(proxies::throughput::measure(self)).await,
+            Subject::Streams => Box::pin(proxies::streams::measure(self)).await,
+            Subject::Losses => Box::pin(proxies::losses::measure(self)).await,
         }
     }
 }

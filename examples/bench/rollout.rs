@@ -49,11 +49,13 @@ struct Run {
     took: f64,
 }
 
-/// What the courses share.
-struct Ground {
-    engine: Engine,
-    server: PathBuf,
-    model: PathBuf,
+/// What rollouts share.
+pub struct Ground {
+    pub engine: Engine,
+    pub server: PathBuf,
+    /// For the server, beside its model.
+    pub arguments: Vec<String>,
+    pub model: PathBuf,
 }
 
 pub async fn measure(bench: &Bench) -> Result<Outcome, Failure> {
@@ -71,7 +73,8 @@ pub async fn measure(bench: &Bench) -> Result<Outcome, Failure> {
         poll: agent.cloud.poll_interval(),
     };
     let server = bench.example("model-server")?;
-    let ground = Ground { engine, server, model };
+    let arguments = vec!["--load-delay".to_owned(), START.to_string()];
+    let ground = Ground { engine, server, arguments, model };
     let begun = Instant::now();
     let measured =
         try_join_all(courses.iter().enumerate().map(|(index, course)| ground.run(index, course))).await?;
@@ -141,26 +144,26 @@ impl Ground {
         let endpoint = EndpointName::new(&format!("course-{index}"))?;
         self.engine.cloud.put_endpoint(&EndpointSpec::named(endpoint.clone())).await?;
         let first: DeploymentPolicy = serde_json::from_value(json!({ "min_ready": "0s" }))?;
-        self.roll(course, &endpoint, 0, &first).await?;
+        self.roll(course.replicas, &endpoint, 0, &first).await?;
         let given: DeploymentPolicy = serde_json::from_value(course.policy.clone())?;
         let drain = Drain { timeout: TimeSpan::from_seconds(5), unroute_delay: UNROUTE_DELAY };
         let policy = DeploymentPolicy { min_ready: TimeSpan::ZERO, drain, ..given };
         let limits = Limits::resolve(course.replicas, policy.surge(), policy.unavailable(), false)?;
         let seconds = |time: TimeSpan| time.as_duration().as_secs_f64();
         let bound = bound_seconds(&policy, &limits, seconds(START), seconds(UNROUTE_DELAY));
-        let took = self.roll(course, &endpoint, 1, &policy).await?;
+        let took = self.roll(course.replicas, &endpoint, 1, &policy).await?;
         Ok(Run { bound, took: took.as_secs_f64() })
     }
 
     /// Rolls to a new version; says how long it took.
-    async fn roll(
+    pub async fn roll(
         &self,
-        course: &Course,
+        replicas: u32,
         endpoint: &EndpointName,
         number: u32,
         policy: &DeploymentPolicy,
     ) -> Result<Duration, Failure> {
-        let version = self.mint(endpoint, number, &self.spec(course.replicas, number)?).await?;
+        let version = self.mint(endpoint, number, &self.spec(replicas, number)?).await?;
         let target =
             Target { endpoint: endpoint.clone(), version, policy: policy.clone(), policy_name: None };
         let begun = Instant::now();
@@ -169,16 +172,18 @@ impl Ground {
         match report.record.phase {
             Phase::Succeeded => Ok(begun.elapsed()),
             phase => {
-                let (name, failure) = (course.name, report.record.failure);
-                Err(format!("{name}: the rollout ended as {}: {failure:?}", phase.as_str()).into())
+                let failure = report.record.failure;
+                Err(format!("the rollout of {endpoint} ended as {}: {failure:?}", phase.as_str()).into())
             }
         }
     }
 
     fn spec(&self, replicas: u32, number: u32) -> Result<VersionSpec, Failure> {
+        let mut command = vec![self.server.display().to_string(), "serve".to_owned()];
+        command.extend_from_slice(&self.arguments);
         Ok(serde_json::from_value(json!({
             "model": { "source": self.model },
-            "container": { "command": [self.server, "serve", "--load-delay", START] },
+            "container": { "command": command },
             "scaling": { "min_replicas": replicas },
             "health": { "interval": "100ms" },
             "env": { "BENCH_VERSION": number.to_string() },

@@ -139,7 +139,7 @@ pub async fn run(options: GatewayOptions) -> Result<(), GatewayError> {
     let socket = ControlSocket::bind(&options.control_socket).await?;
     let connections_max = raise_file_limit(options.connections_max);
     let shutdown_deadline = options.shutdown_deadline;
-    let workers = Workers::start().map_err(|source| GatewayError::Workers { source })?;
+    let (workers, _stop_at_the_end) = Workers::start().map_err(|source| GatewayError::Workers { source })?;
     let context = Arc::new(Context {
         options,
         tasks: TaskTracker::new(),

@@ -15,40 +15,29 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 #[derive(Debug)]
 pub(super) struct Workers {
     handles: Vec<Handle>,
-    threads: Vec<thread::JoinHandle<()>>,
     next: AtomicUsize,
-    /// Ends the threads, and with them whatever still runs there.
-    stop: DropGuard,
 }
 
 impl Workers {
-    /// Starts a worker for each core that this process may use.
-    pub(super) fn start() -> io::Result<Self> {
+    /// Starts a worker for each core that this process may use. They end, with whatever still runs there, when the
+    /// guard is dropped.
+    pub(super) fn start() -> io::Result<(Self, DropGuard)> {
         let count = available_parallelism().map_or(1, NonZero::get);
         let stop = CancellationToken::new();
-        let (mut handles, mut threads) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut handles = Vec::with_capacity(count);
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             handles.push(runtime.handle().clone());
             let stopped = stop.clone().cancelled_owned();
             let run = move || runtime.block_on(stopped);
-            threads.push(thread::Builder::new().name(format!("gateway-{number}")).spawn(run)?);
+            thread::Builder::new().name(format!("gateway-{number}")).spawn(run)?;
         }
-        Ok(Self { handles, threads, next: AtomicUsize::new(0), stop: stop.drop_guard() })
+        Ok((Self { handles, next: AtomicUsize::new(0) }, stop.drop_guard()))
     }
 
     /// The worker for the next connection, and its number.
     pub(super) fn next(&self) -> Option<(usize, &Handle)> {
         let number = self.next.fetch_add(1, Relaxed).checked_rem(self.handles.len())?;
         self.handles.get(number).map(|handle| (number, handle))
-    }
-
-    /// Ends the workers and waits for their threads. Blocks.
-    pub(super) fn join(self) {
-        drop(self.stop);
-        for thread in self.threads {
-            // A panic of a connection stays in its task; there is nothing else to panic.
-            let _ = thread.join();
-        }
     }
 }
