@@ -153,6 +153,8 @@ enum Source {
 #[derive(Debug)]
 pub(super) struct Relayed {
     pub(super) under_way: Option<(Box<Upstream>, InFlight)>,
+    /// Why it ended early, to be told when what came before is on its way.
+    pub(super) broken: Option<ResponseBodyError>,
     pub(super) framing: Framing,
     pub(super) waiting: Waiting,
     /// The connection can serve another request, of this worker.
@@ -184,17 +186,21 @@ impl Relayed {
         }
     }
 
-    fn failed(&mut self, error: ResponseBodyError) -> ResponseBodyError {
+    /// hyper drops what it has not written yet when a body fails, so it gets a chance to write first.
+    fn failed(&mut self, error: ResponseBodyError, cx: &TaskContext<'_>) {
         if let Some((_, in_flight)) = self.under_way.take()
             && error.is_of_replica()
         {
             in_flight.replica().failed(&error);
         }
-        error
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
     }
 
     fn poll_data(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Bytes, ResponseBodyError>>> {
-        let Some((upstream, in_flight)) = &mut self.under_way else { return Poll::Ready(None) };
+        let Some((upstream, in_flight)) = &mut self.under_way else {
+            return Poll::Ready(self.broken.take().map(Err));
+        };
         match ready!(upstream.poll_piece(&mut self.framing, &mut self.waiting, cx)) {
             Ok(Piece::Data(data)) => {
                 in_flight.replica().metrics.response_bytes.fetch_add(data.len() as u64, Relaxed);
@@ -207,7 +213,10 @@ impl Relayed {
                 self.ended();
                 Poll::Ready(None)
             }
-            Err(error) => Poll::Ready(Some(Err(self.failed(error)))),
+            Err(error) => {
+                self.failed(error, cx);
+                Poll::Pending
+            }
         }
     }
 }
@@ -231,7 +240,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(own) => own.is_end_stream(),
-            Source::Relayed(relayed) => relayed.under_way.is_none(),
+            Source::Relayed(relayed) => relayed.under_way.is_none() && relayed.broken.is_none(),
         }
     }
 

@@ -75,7 +75,10 @@ async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response
     let asks_for_head = parts.method == Method::HEAD;
     let repeatable = body.is_empty() && is_idempotent(&parts.method);
 
-    let outgoing = Outgoing { bytes, body, coding, asks_for_head };
+    let mut spare = parts.headers;
+    // What the client sent is not held while the replica works.
+    spare.clear();
+    let outgoing = Outgoing { bytes, body, coding, asks_for_head, spare };
     let Exchange { head, in_flight, upstream } = exchange(route, outgoing, repeatable, started).await?;
     let replica = in_flight.replica();
     replica.metrics.responded(head.status, started.elapsed());
@@ -98,7 +101,8 @@ async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response
             let waiting = Waiting { since: None, max: options.idle_gap_max };
             let (framing, reusable, worker) = (head.framing, head.reusable, route.worker);
             let under_way = Some((upstream, in_flight));
-            ResponseBody::relayed(Relayed { under_way, framing, waiting, reusable, worker }, busy)
+            let relayed = Relayed { under_way, broken: None, framing, waiting, reusable, worker };
+            ResponseBody::relayed(relayed, busy)
         }
     };
     let mut response = Response::new(body);

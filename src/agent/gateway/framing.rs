@@ -2,11 +2,13 @@
 //!
 //! Strict, as a replica that cannot be understood must fail its own request and not the next one on its connection.
 
+use std::mem::{self, MaybeUninit};
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::headers;
+use super::headers::{self, Fate};
 
 /// Above what servers send, below what would be a burden.
 const HEAD_BYTES_MAX: usize = 60 * 1024;
@@ -71,8 +73,13 @@ struct Place {
     value: (u16, u16),
 }
 
-/// Takes a head from the buffer, once it is complete. Informational ones are passed over.
-pub(super) fn take_head(buffer: &mut BytesMut, asked_for_head: bool) -> Result<Option<Head>, Nonsense> {
+/// Takes a head from the buffer, once it is complete. Informational ones are passed over. `spare` is a map that is
+/// no longer used, whose room is taken over.
+pub(super) fn take_head(
+    buffer: &mut BytesMut,
+    asked_for_head: bool,
+    spare: &mut HeaderMap,
+) -> Result<Option<Head>, Nonsense> {
     loop {
         let mut places = [Place::default(); HEADERS_MAX];
         let Some(found) = find_head(buffer, &mut places)? else { return Ok(None) };
@@ -80,7 +87,8 @@ pub(super) fn take_head(buffer: &mut BytesMut, asked_for_head: bool) -> Result<O
         let informational = found.status.is_informational() && found.status != StatusCode::SWITCHING_PROTOCOLS;
         if !informational {
             let places = places.get(..found.headers).unwrap_or_default();
-            return read_head(&found, &bytes, places, asked_for_head).map(Some);
+            spare.clear();
+            return read_head(&found, &bytes, places, asked_for_head, mem::take(spare)).map(Some);
         }
     }
 }
@@ -93,7 +101,7 @@ struct Found {
 }
 
 fn find_head(buffer: &[u8], places: &mut [Place; HEADERS_MAX]) -> Result<Option<Found>, Nonsense> {
-    let mut headers = [const { std::mem::MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
         &mut response,
@@ -127,9 +135,10 @@ fn read_head(
     bytes: &Bytes,
     places: &[Place],
     asked_for_head: bool,
+    mut headers: HeaderMap,
 ) -> Result<Head, Nonsense> {
     // Room for the two that the gateway adds.
-    let mut headers = HeaderMap::with_capacity(places.len() + 2);
+    headers.reserve(places.len() + 2);
     let (mut upgrade, mut length, mut coding, mut connection) = (None, None, None, Vec::new());
     for place in places {
         let name = bytes.get(usize::from(place.name.0)..usize::from(place.name.1)).unwrap_or_default();
@@ -144,12 +153,14 @@ fn read_head(
             }
             length = Some(given);
         } else if name == TRANSFER_ENCODING {
-            coding = Some(value);
+            if coding.replace(value).is_some() {
+                return Err(Nonsense("it has two transfer encodings"));
+            }
         } else if name == CONNECTION {
             connection.push(value);
         } else if name == UPGRADE {
             upgrade = Some(value);
-        } else if !headers::is_hop_by_hop(&name) {
+        } else if headers::fate(&name) != Fate::EndsHere {
             headers.append(name, value);
         }
     }
@@ -268,4 +279,118 @@ fn chunk_size(line: &[u8]) -> Result<u64, Nonsense> {
     let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
     let text = str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
     text.and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or(Nonsense("a chunk has no size"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Option<Head>, Nonsense> {
+        take_head(&mut BytesMut::from(text), false, &mut HeaderMap::new())
+    }
+
+    /// The body of a response in pieces, fed in parts of this many bytes, and what is left behind it.
+    fn body(text: &str, part: usize) -> Result<(Vec<u8>, Vec<u8>), Nonsense> {
+        let (mut buffer, mut body) = (BytesMut::new(), Vec::new());
+        let mut framing = Framing::Chunked(Chunk::Size);
+        for bytes in text.as_bytes().chunks(part) {
+            buffer.extend_from_slice(bytes);
+            loop {
+                match framing.take(&mut buffer)? {
+                    Piece::Data(data) => body.extend_from_slice(&data),
+                    Piece::End => return Ok((body, buffer.to_vec())),
+                    Piece::Missing => break,
+                }
+            }
+        }
+        Err(Nonsense("it has no end"))
+    }
+
+    #[test]
+    fn a_head_is_taken_when_it_is_complete_and_no_byte_more() {
+        let text = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nx-a: 1\r\nX-A: 2\r\n\r\nbody";
+        let mut buffer = BytesMut::new();
+        for byte in text.as_bytes().iter().take(text.len() - 5) {
+            buffer.extend_from_slice(&[*byte]);
+            assert!(take_head(&mut buffer, false, &mut HeaderMap::new()).unwrap().is_none());
+        }
+        buffer.extend_from_slice(b"\nbody");
+        let mut used = HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("of the request"))]);
+        let head = take_head(&mut buffer, false, &mut used).unwrap().unwrap();
+        assert_eq!((head.status, head.framing, head.reusable), (StatusCode::OK, Framing::Length(4), true));
+        assert_eq!(head.headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!((head.headers.len(), &buffer[..]), (3, &b"body"[..]));
+    }
+
+    #[test]
+    fn heads_before_the_answer_are_passed_over() {
+        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n";
+        let head = head(text).unwrap().unwrap();
+        assert_eq!((head.status.as_u16(), head.framing), (204, Framing::Length(0)));
+        assert!(head.headers.is_empty());
+    }
+
+    #[test]
+    fn what_speaks_of_the_connection_stays_on_it() {
+        let text = "HTTP/1.1 200 OK\r\nconnection: X-Own, close\r\nx-own: 1\r\nkeep-alive: 5\r\nx-a: 1\r\n\
+                    transfer-encoding: Chunked\r\ncontent-length: 3\r\n\r\n";
+        let head = head(text).unwrap().unwrap();
+        assert_eq!(head.headers.keys().collect::<Vec<_>>(), ["x-a"]);
+        assert_eq!((head.framing, head.reusable), (Framing::Chunked(Chunk::Size), false));
+    }
+
+    #[test]
+    fn a_body_ends_where_the_standard_says() {
+        let of = |line: &str| head(&format!("{line}\r\n\r\n")).unwrap().unwrap();
+        let until_close = of("HTTP/1.1 200 OK");
+        assert_eq!((until_close.framing, until_close.reusable), (Framing::UntilClose, false));
+        assert!(!of("HTTP/1.0 200 OK\r\ncontent-length: 1").reusable);
+        assert_eq!(of("HTTP/1.1 304 Not\r\ncontent-length: 9").framing, Framing::Length(0));
+        let mut of_head = BytesMut::from("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n");
+        let of_head = take_head(&mut of_head, true, &mut HeaderMap::new()).unwrap().unwrap();
+        assert_eq!(of_head.framing, Framing::Length(0));
+        assert_eq!(of_head.headers[CONTENT_LENGTH], "9");
+    }
+
+    #[test]
+    fn heads_that_can_be_read_in_two_ways_make_no_sense() {
+        for lines in [
+            "content-length: 1\r\ncontent-length: 2",
+            "content-length: +1",
+            "content-length: 1, 1",
+            "content-length:",
+            "transfer-encoding: gzip, chunked",
+            "transfer-encoding: chunked\r\ntransfer-encoding: identity",
+            "x y: 1",
+            " folded: 1",
+        ] {
+            assert!(head(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n")).is_err(), "{lines}");
+        }
+        assert!(head("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+        assert!(head("HTTP/2 200\r\n\r\n").is_err());
+        assert!(head(&format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(HEAD_BYTES_MAX))).is_err());
+    }
+
+    #[test]
+    fn chunks_are_joined_however_they_come() {
+        let text = "3;a=b\r\nabc\r\n0000A \r\n0123456789\r\n0\r\nx-trailer: 1\r\n\r\nHTTP/1.1";
+        for part in 1..=text.len() {
+            let (body, left) = body(text, part).unwrap();
+            assert_eq!(body, b"abc0123456789");
+            assert!(b"HTTP/1.1".starts_with(&left), "only what came with the end is left");
+        }
+    }
+
+    #[test]
+    fn chunks_that_lie_are_refused() {
+        for text in
+            ["3\r\nabcd\r\n0\r\n\r\n", "x\r\n", "-1\r\n", "+1\r\na", "\r\n", "1\na", "11111111111111111\r\n", " 1\r\n"]
+        {
+            assert!(body(text, text.len()).is_err(), "{text:?}");
+        }
+        let endless = "1;".to_owned() + &"x".repeat(LINE_BYTES_MAX);
+        assert_eq!(body(&endless, 1000).unwrap_err().0, "a line is too long");
+        let trailers = "0\r\n".to_owned() + &"a: b\r\n".repeat(TRAILER_LINES_MAX + 1);
+        assert_eq!(body(&trailers, 1000).unwrap_err().0, "it has too many trailers");
+    }
 }

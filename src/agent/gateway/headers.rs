@@ -1,8 +1,6 @@
 //! Heads in both directions: what ends at the gateway, what passes, what is added.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -20,16 +18,32 @@ const SLUICE_REPLICA: HeaderName = HeaderName::from_static("x-sluice-replica");
 /// Room for the head of a request; it grows where that is not enough.
 const HEAD_BYTES: usize = 768;
 
-/// Headers that speak of one connection only, and so end at the gateway.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// What becomes of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Passes,
+    /// It speaks of one connection only, and so ends at the gateway.
+    EndsHere,
+    /// The gateway writes it itself, whatever was there before.
+    WrittenAnew,
+    Cookie,
+    ForwardedProto,
+    ForwardedHost,
+}
+
+/// What becomes of a request's header. In a response only [`Fate::EndsHere`] matters.
+pub(super) fn fate(name: &HeaderName) -> Fate {
+    match name.as_str() {
+        "connection" | "keep-alive" | "proxy-connection" | "http2-settings" | "proxy-authorization" | "te"
+        | "transfer-encoding" | "upgrade" => Fate::EndsHere,
+        // hyper answers `Expect` itself, when the replica is connected and the body is first asked for.
+        "host" | "content-length" | "expect" | "x-forwarded-for" => Fate::WrittenAnew,
+        "cookie" => Fate::Cookie,
+        "x-forwarded-proto" => Fate::ForwardedProto,
+        "x-forwarded-host" => Fate::ForwardedHost,
+        _ => Fate::Passes,
+    }
+}
 
 /// The protocol a client wants to change to, if it asks for one that can be tunnelled.
 /// Not HTTP/2: behind a tunnel its requests would be neither counted nor split.
@@ -59,33 +73,38 @@ pub(super) fn encode_request(
     head.push(b' ');
     head.extend_from_slice(target(parts)?.as_bytes());
     head.extend_from_slice(b" HTTP/1.1\r\n");
-    line(&mut head, &HOST, &[host.as_bytes()]);
+    line(&mut head, &HOST, host.as_bytes());
     let named = names_to_remove(&parts.headers);
     let joins_cookies = parts.version == Version::HTTP_2;
+    let (mut has_proto, mut has_host) = (false, false);
     for (name, value) in &parts.headers {
-        let passes = !is_hop_by_hop(name)
-            && !is_written_anew(name)
-            && !(joins_cookies && *name == COOKIE)
-            && !named.contains(name);
-        if passes {
-            line(&mut head, name, &[value.as_bytes()]);
+        if named.contains(name) {
+            continue;
         }
+        match fate(name) {
+            Fate::EndsHere | Fate::WrittenAnew => continue,
+            Fate::Cookie if joins_cookies => continue,
+            Fate::ForwardedProto => has_proto = true,
+            Fate::ForwardedHost => has_host = true,
+            Fate::Cookie | Fate::Passes => {}
+        }
+        line(&mut head, name, value.as_bytes());
     }
-    if joins_cookies {
+    if joins_cookies && !named.contains(&COOKIE) {
         join(&mut head, &COOKIE, &parts.headers, b"; ", None);
     }
     join(&mut head, &FORWARDED_FOR, &parts.headers, b", ", Some(client));
-    let unless_given = |head: &mut Vec<u8>, name: &HeaderName, value: &[u8]| {
-        if !parts.headers.contains_key(name) || named.contains(name) {
-            line(head, name, &[value]);
-        }
-    };
-    unless_given(&mut head, &FORWARDED_PROTO, b"http");
-    unless_given(&mut head, &FORWARDED_HOST, host.as_bytes());
+    // A proxy in front, which saw the client's own connection, knows better.
+    if !has_proto {
+        line(&mut head, &FORWARDED_PROTO, b"http");
+    }
+    if !has_host {
+        line(&mut head, &FORWARDED_HOST, host.as_bytes());
+    }
     frame(&mut head, parts, coding);
     if let Some(protocol) = upgrade {
-        line(&mut head, &CONNECTION, &[b"upgrade"]);
-        line(&mut head, &UPGRADE, &[protocol.as_bytes()]);
+        line(&mut head, &CONNECTION, b"upgrade");
+        line(&mut head, &UPGRADE, protocol.as_bytes());
     }
     head.extend_from_slice(b"\r\n");
     Ok(head)
@@ -97,27 +116,15 @@ pub(super) fn name_replica(headers: &mut HeaderMap, replica: &Replica) {
     headers.insert(SLUICE_REPLICA, replica.id_header.clone());
 }
 
-/// Whether the header speaks of one connection only.
-pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == CONNECTION || HOP_BY_HOP.contains(name)
-}
-
 /// The names that a `Connection` header has.
 pub(super) fn names(connection: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-fn is_written_anew(name: &HeaderName) -> bool {
-    // hyper answers `Expect` itself, when the replica is connected and the body is first asked for.
-    [HOST, CONTENT_LENGTH, EXPECT].contains(name) || *name == FORWARDED_FOR
-}
-
-fn line(head: &mut Vec<u8>, name: &HeaderName, value: &[&[u8]]) {
+fn line(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     head.extend_from_slice(name.as_str().as_bytes());
     head.extend_from_slice(b": ");
-    for part in value {
-        head.extend_from_slice(part);
-    }
+    head.extend_from_slice(value);
     head.extend_from_slice(b"\r\n");
 }
 
@@ -129,18 +136,16 @@ fn join(
     separator: &[u8],
     last: Option<&HeaderValue>,
 ) {
-    let mut values = headers.get_all(name).iter().chain(last).map(HeaderValue::as_bytes).peekable();
-    if values.peek().is_none() {
-        return;
+    let mut values = headers.get_all(name).iter().chain(last).map(HeaderValue::as_bytes);
+    let Some(first) = values.next() else { return };
+    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(first);
+    for value in values {
+        head.extend_from_slice(separator);
+        head.extend_from_slice(value);
     }
-    let mut joined: Vec<&[u8]> = Vec::new();
-    while let Some(value) = values.next() {
-        joined.push(value);
-        if values.peek().is_some() {
-            joined.push(separator);
-        }
-    }
-    line(head, name, &joined);
+    head.extend_from_slice(b"\r\n");
 }
 
 /// Writes where the body ends. The client's own words about it are not passed on.
@@ -148,9 +153,9 @@ fn frame(head: &mut Vec<u8>, parts: &Parts, coding: Coding) {
     let announced = parts.headers.contains_key(CONTENT_LENGTH);
     let has_body = [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method);
     match coding {
-        Coding::Chunked => line(head, &TRANSFER_ENCODING, &[b"chunked"]),
+        Coding::Chunked => line(head, &TRANSFER_ENCODING, b"chunked"),
         Coding::Length(0) if !announced && !has_body => {}
-        Coding::Length(length) => line(head, &CONTENT_LENGTH, &[length.to_string().as_bytes()]),
+        Coding::Length(length) => line(head, &CONTENT_LENGTH, length.to_string().as_bytes()),
     }
 }
 
@@ -280,7 +285,8 @@ mod tests {
             )
         };
         let (_, headers) = ask("websocket").unwrap();
-        assert_eq!((&headers["connection"], &headers["upgrade"]), (&"upgrade", &"websocket"));
+        assert_eq!(headers["connection"], "upgrade");
+        assert_eq!(headers["upgrade"], "websocket");
         assert!(!ask("h2c").unwrap().1.contains_key("upgrade"));
     }
 

@@ -13,6 +13,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use http::HeaderMap;
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
@@ -53,6 +54,8 @@ pub(super) struct Outgoing {
     pub(super) body: RequestBody,
     pub(super) coding: Coding,
     pub(super) asks_for_head: bool,
+    /// The map of the request's headers, for those of the response.
+    pub(super) spare: HeaderMap,
 }
 
 #[derive(Debug)]
@@ -151,7 +154,13 @@ pub(super) async fn connect(context: &Context, address: SocketAddr) -> Result<Bo
 
 impl Outgoing {
     fn nothing() -> Self {
-        Self { bytes: Vec::new(), body: RequestBody::Empty, coding: Coding::Length(0), asks_for_head: false }
+        Self {
+            bytes: Vec::new(),
+            body: RequestBody::Empty,
+            coding: Coding::Length(0),
+            asks_for_head: false,
+            spare: HeaderMap::new(),
+        }
     }
 }
 
@@ -269,8 +278,8 @@ impl Upstream {
                     return Poll::Pending;
                 }
             }
-            let asked_for_head = self.sending.outgoing.asks_for_head;
-            if let Some(head) = framing::take_head(&mut self.received, asked_for_head)? {
+            let Outgoing { asks_for_head, spare, .. } = &mut self.sending.outgoing;
+            if let Some(head) = framing::take_head(&mut self.received, *asks_for_head, spare)? {
                 return Poll::Ready(Ok(head));
             }
         }
@@ -342,7 +351,7 @@ impl Upstream {
         if !self.sending.is_complete() || !self.received.is_empty() {
             return None;
         }
-        self.sending = Sending::new(Outgoing::nothing());
+        self.take_outgoing();
         if self.received.capacity() > KEPT_BYTES_MAX * 4 {
             self.received = BytesMut::new();
             self.read_bytes = READ_BYTES;

@@ -24,6 +24,7 @@ impl Workers {
     pub(super) fn start() -> io::Result<(Self, DropGuard)> {
         let count = available_parallelism().map_or(1, NonZero::get);
         let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
         let mut handles = Vec::with_capacity(count);
         for number in 0..count {
             let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -32,7 +33,7 @@ impl Workers {
             let run = move || runtime.block_on(stopped);
             thread::Builder::new().name(format!("gateway-{number}")).spawn(run)?;
         }
-        Ok((Self { handles, next: AtomicUsize::new(0) }, stop.drop_guard()))
+        Ok((Self { handles, next: AtomicUsize::new(0) }, guard))
     }
 
     /// The worker for the next connection, and its number.
