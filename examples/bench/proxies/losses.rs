@@ -104,7 +104,8 @@ impl Course<'_> {
         let names: Result<Vec<EndpointName>, _> =
             (0..UPDATES).map(|number| EndpointName::new(&format!("losses-{number}"))).collect();
         let names = names?;
-        let drain = Drain { timeout: TimeSpan::from_seconds(DRAIN_MAX.as_secs()), unroute_delay: TimeSpan::ZERO };
+        let drain =
+            Drain { timeout: TimeSpan::from_seconds(DRAIN_MAX.as_secs()), unroute_delay: TimeSpan::ZERO };
         let given: DeploymentPolicy = serde_json::from_value(json!({ "max_surge": "100%" }))?;
         let policy = &DeploymentPolicy { min_ready: TimeSpan::ZERO, drain, ..given };
         let ground = &ground;
@@ -177,7 +178,11 @@ impl Course<'_> {
     }
 
     /// The streams of one update, to their ends.
-    fn streams(&self, account: &Arc<Account>, address: SocketAddr) -> impl Future<Output = ()> + Send + use<> {
+    fn streams(
+        &self,
+        account: &Arc<Account>,
+        address: SocketAddr,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let (tokens, account) = (self.stream_tokens, account.clone());
         let stream = move |_| {
             let account = account.clone();

@@ -68,10 +68,17 @@ impl Proxy {
             Kind::Haproxy => Command::new(find("haproxy").ok_or("haproxy is gone")?),
         };
         match kind {
-            Kind::Gateway => command.args(["gateway", "run", "--control-socket"]).arg(control_socket(&folder)),
+            Kind::Gateway => {
+                command.args(["gateway", "run", "--control-socket"]).arg(control_socket(&folder))
+            }
             Kind::Nginx => {
                 write_nginx(&folder, port, backends)?;
-                command.arg("-p").arg(&folder).arg("-c").arg(folder.join("nginx.conf")).args(["-e", "error.log"])
+                command
+                    .arg("-p")
+                    .arg(&folder)
+                    .arg("-c")
+                    .arg(folder.join("nginx.conf"))
+                    .args(["-e", "error.log"])
             }
             Kind::Haproxy => {
                 std::fs::write(folder.join("haproxy.cfg"), haproxy_config(&folder, port, backends))?;

@@ -56,9 +56,12 @@ pub async fn measure(bench: &Bench) -> Result<Outcome, Failure> {
         let within = folder.join(format!("{first}-{second}"));
         let rounds = if bench.short { 1 } else { rounds };
         let medians = run(bench, &within, &backends, rounds).await?;
-        rows.extend(Kind::ALL.iter().zip(&medians).map(|(kind, median)| {
-            row(kind.name(), first, second, median, medians.get(1))
-        }));
+        rows.extend(
+            Kind::ALL
+                .iter()
+                .zip(&medians)
+                .map(|(kind, median)| row(kind.name(), first, second, median, medians.get(1))),
+        );
         if first == second {
             verdicts = judge(&medians);
         }
@@ -112,7 +115,8 @@ async fn load(proxy: &Proxy) -> Result<Round, Failure> {
     }
     let told = |label: &str| {
         let line = text.lines().find_map(|line| line.trim().strip_prefix(label));
-        line.and_then(|line| line.split_ascii_whitespace().next()).ok_or(format!("wrk tells no {label}:\n{text}"))
+        line.and_then(|line| line.split_ascii_whitespace().next())
+            .ok_or(format!("wrk tells no {label}:\n{text}"))
     };
     let requests = text.lines().find(|line| line.contains(" requests in "));
     let requests = requests.and_then(|line| line.split_ascii_whitespace().next()).unwrap_or_default();
@@ -157,7 +161,10 @@ fn judge(medians: &[Round]) -> Vec<Verdict> {
     vec![
         Verdict {
             goal: "at least nginx's throughput at equal weights".to_owned(),
-            measured: format!("{ratio:.2} of it: {:.0} and {:.0} requests/s", gateway.per_second, nginx.per_second),
+            measured: format!(
+                "{ratio:.2} of it: {:.0} and {:.0} requests/s",
+                gateway.per_second, nginx.per_second
+            ),
             met: ratio >= 1.0,
         },
         Verdict {

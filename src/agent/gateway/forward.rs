@@ -95,7 +95,10 @@ async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response
         }
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
             replica.failed(&"the replica changed the protocol without being asked");
-            return Err(Refusal::new(Cause::ReplicaFailed, "The replica gave an answer that makes no sense."));
+            return Err(Refusal::new(
+                Cause::ReplicaFailed,
+                "The replica gave an answer that makes no sense.",
+            ));
         }
         _ => {
             let waiting = Waiting { since: None, max: options.idle_gap_max };

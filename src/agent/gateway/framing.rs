@@ -84,7 +84,8 @@ pub(super) fn take_head(
         let mut places = [Place::default(); HEADERS_MAX];
         let Some(found) = find_head(buffer, &mut places)? else { return Ok(None) };
         let bytes = buffer.split_to(found.length).freeze();
-        let informational = found.status.is_informational() && found.status != StatusCode::SWITCHING_PROTOCOLS;
+        let informational =
+            found.status.is_informational() && found.status != StatusCode::SWITCHING_PROTOCOLS;
         if !informational {
             let places = places.get(..found.headers).unwrap_or_default();
             spare.clear();
@@ -139,44 +140,55 @@ fn read_head(
 ) -> Result<Head, Nonsense> {
     // Room for the two that the gateway adds.
     headers.reserve(places.len() + 2);
-    let (mut upgrade, mut length, mut coding, mut connection) = (None, None, None, Vec::new());
+    let (mut upgrade, mut length, mut coding, mut named) = (None, None, None, Vec::new());
+    let mut reusable = found.version == 1;
     for place in places {
         let name = bytes.get(usize::from(place.name.0)..usize::from(place.name.1)).unwrap_or_default();
         let name = HeaderName::from_bytes(name).map_err(|_| Nonsense("it has a header without a name"))?;
         let value = bytes.slice(usize::from(place.value.0)..usize::from(place.value.1));
-        let value = HeaderValue::from_maybe_shared(value)
-            .map_err(|_| Nonsense("a header has no valid value"))?;
-        if name == CONTENT_LENGTH {
+        let value =
+            HeaderValue::from_maybe_shared(value).map_err(|_| Nonsense("a header has no valid value"))?;
+        if headers::fate(&name) == Fate::EndsHere {
+            if name == CONNECTION {
+                reusable &= !says_close(&value, &mut named);
+            } else if name == UPGRADE {
+                upgrade = Some(value);
+            } else if name == TRANSFER_ENCODING && coding.replace(value).is_some() {
+                return Err(Nonsense("it has two transfer encodings"));
+            }
+        } else if name == CONTENT_LENGTH {
             let given = length_of(&value)?;
             if length.is_some_and(|before| before != given) {
                 return Err(Nonsense("it has two lengths"));
             }
             length = Some(given);
-        } else if name == TRANSFER_ENCODING {
-            if coding.replace(value).is_some() {
-                return Err(Nonsense("it has two transfer encodings"));
-            }
-        } else if name == CONNECTION {
-            connection.push(value);
-        } else if name == UPGRADE {
-            upgrade = Some(value);
-        } else if headers::fate(&name) != Fate::EndsHere {
+            headers.insert(name, value);
+        } else {
             headers.append(name, value);
         }
     }
-    let mut reusable = found.version == 1;
-    for named in connection.iter().flat_map(headers::names) {
-        reusable &= !named.eq_ignore_ascii_case(b"close");
-        if let Ok(name) = HeaderName::from_bytes(named) {
-            headers.remove(name);
-        }
+    for name in named {
+        headers.remove(name);
+    }
+    if coding.is_some() {
+        headers.remove(CONTENT_LENGTH);
     }
     let framing = framing(found, asked_for_head, coding.as_ref(), length)?;
-    if let (Some(length), None) = (length, coding) {
-        headers.insert(CONTENT_LENGTH, length.into());
-    }
     reusable &= framing != Framing::UntilClose;
     Ok(Head { status: found.status, headers, upgrade, framing, reusable })
+}
+
+/// Whether a `Connection` header ends the connection; it may also name headers that are of the connection only.
+fn says_close(connection: &HeaderValue, named: &mut Vec<HeaderName>) -> bool {
+    let mut closes = false;
+    for name in headers::names(connection) {
+        if name.eq_ignore_ascii_case(b"close") {
+            closes = true;
+        } else if !name.eq_ignore_ascii_case(b"keep-alive") {
+            named.extend(HeaderName::from_bytes(name));
+        }
+    }
+    closes
 }
 
 /// RFC 9112, section 6.3.
@@ -324,7 +336,8 @@ mod tests {
 
     #[test]
     fn heads_before_the_answer_are_passed_over() {
-        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n";
+        let text =
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 No\r\n\r\n";
         let head = head(text).unwrap().unwrap();
         assert_eq!((head.status.as_u16(), head.framing), (204, Framing::Length(0)));
         assert!(head.headers.is_empty());
@@ -383,9 +396,16 @@ mod tests {
 
     #[test]
     fn chunks_that_lie_are_refused() {
-        for text in
-            ["3\r\nabcd\r\n0\r\n\r\n", "x\r\n", "-1\r\n", "+1\r\na", "\r\n", "1\na", "11111111111111111\r\n", " 1\r\n"]
-        {
+        for text in [
+            "3\r\nabcd\r\n0\r\n\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\na",
+            "\r\n",
+            "1\na",
+            "11111111111111111\r\n",
+            " 1\r\n",
+        ] {
             assert!(body(text, text.len()).is_err(), "{text:?}");
         }
         let endless = "1;".to_owned() + &"x".repeat(LINE_BYTES_MAX);

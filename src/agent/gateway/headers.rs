@@ -34,8 +34,14 @@ pub(super) enum Fate {
 /// What becomes of a request's header. In a response only [`Fate::EndsHere`] matters.
 pub(super) fn fate(name: &HeaderName) -> Fate {
     match name.as_str() {
-        "connection" | "keep-alive" | "proxy-connection" | "http2-settings" | "proxy-authorization" | "te"
-        | "transfer-encoding" | "upgrade" => Fate::EndsHere,
+        "connection"
+        | "keep-alive"
+        | "proxy-connection"
+        | "http2-settings"
+        | "proxy-authorization"
+        | "te"
+        | "transfer-encoding"
+        | "upgrade" => Fate::EndsHere,
         // hyper answers `Expect` itself, when the replica is connected and the body is first asked for.
         "host" | "content-length" | "expect" | "x-forwarded-for" => Fate::WrittenAnew,
         "cookie" => Fate::Cookie,

@@ -167,7 +167,15 @@ impl Outgoing {
 impl Sending {
     fn new(outgoing: Outgoing) -> Self {
         let body_ended = outgoing.body.is_empty();
-        Self { outgoing, written: 0, held: false, begun: false, body_ended, broken: None, waiting_since: None }
+        Self {
+            outgoing,
+            written: 0,
+            held: false,
+            begun: false,
+            body_ended,
+            broken: None,
+            waiting_since: None,
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -194,7 +202,11 @@ impl Sending {
     }
 
     /// Sends what there is. Ready when all is sent, or nobody takes it.
-    fn poll(&mut self, stream: &mut TcpStream, cx: &mut TaskContext<'_>) -> Poll<Result<(), RequestBodyError>> {
+    fn poll(
+        &mut self,
+        stream: &mut TcpStream,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<(), RequestBodyError>> {
         while self.broken.is_none() && !self.is_complete() {
             let body = self.poll_body(cx)?;
             if body.is_pending() && !self.held {
@@ -263,7 +275,7 @@ impl Upstream {
         let _ = self.sending.poll(&mut self.stream, cx)?;
         loop {
             match self.poll_read(cx) {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) if !self.received.is_empty() => {
+                Poll::Ready(Ok(0) | Err(_)) if !self.received.is_empty() => {
                     return Poll::Ready(Err(ExchangeError::Incomplete));
                 }
                 Poll::Ready(Ok(0)) => {
@@ -291,16 +303,12 @@ impl Upstream {
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), ExchangeError>> {
         let body_by = self.sending.waiting_since.and_then(|since| since.checked_add(deadlines.idle_gap_max));
-        match body_by.filter(|by| *by < deadlines.head_by) {
-            Some(by) => {
-                ready!(self.alarm.poll(by, cx));
-                Poll::Ready(Err(RequestBodyError::Stalled { max: deadlines.idle_gap_max }.into()))
-            }
-            None => {
-                ready!(self.alarm.poll(deadlines.head_by, cx));
-                Poll::Ready(Err(ExchangeError::FirstByte(deadlines.first_byte)))
-            }
+        if let Some(by) = body_by.filter(|by| *by < deadlines.head_by) {
+            ready!(self.alarm.poll(by, cx));
+            return Poll::Ready(Err(RequestBodyError::Stalled { max: deadlines.idle_gap_max }.into()));
         }
+        ready!(self.alarm.poll(deadlines.head_by, cx));
+        Poll::Ready(Err(ExchangeError::FirstByte(deadlines.first_byte)))
     }
 
     fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<usize>> {
