@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 /// A source of wall-clock time.
 pub trait Clock: Debug + Send + Sync {
@@ -20,6 +21,27 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the file that the lint points to")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+/// The machine's time at a first look, and from then on the time that passes: nobody can set it. For those who run for
+/// long and keep deadlines, which a clock that is set must neither cut short nor draw out.
+#[derive(Debug, Clone, Copy)]
+pub struct SteadyClock {
+    began: Timestamp,
+    since: Instant,
+}
+
+impl SteadyClock {
+    /// A clock that agrees with the machine's at this moment.
+    pub fn start() -> Self {
+        Self { began: SystemClock.now(), since: Instant::now() }
+    }
+}
+
+impl Clock for SteadyClock {
+    fn now(&self) -> Timestamp {
+        self.began.checked_add(self.since.elapsed()).unwrap_or(Timestamp::MAX)
     }
 }
 

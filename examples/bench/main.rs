@@ -5,11 +5,17 @@
 
 mod agent;
 mod machine;
+mod plans;
 mod proxies;
 mod report;
 mod rollout;
+mod scale;
+mod shim;
 mod startup;
 mod step;
+
+#[path = "../../benches/step/scene.rs"]
+mod scene;
 
 #[path = "../../tests/protocol/client.rs"]
 #[expect(
@@ -60,10 +66,12 @@ struct Arguments {
 enum Subject {
     Startup,
     Step,
+    Plans,
     Rollout,
     Throughput,
     Streams,
     Losses,
+    Scale,
 }
 
 /// What every section needs.
@@ -115,16 +123,22 @@ impl Bench {
         match subject {
             Subject::Startup => startup::measure(self).await,
             Subject::Step => step::measure(self).await,
+            Subject::Plans => Box::pin(plans::measure(self)).await,
             Subject::Rollout => Box::pin(rollout::measure(self)).await,
             Subject::Throughput => Box::pin(proxies::throughput::measure(self)).await,
             Subject::Streams => Box::pin(proxies::streams::measure(self)).await,
             Subject::Losses => Box::pin(proxies::losses::measure(self)).await,
+            Subject::Scale => scale::measure(self),
         }
     }
 }
 
+fn main() -> ExitCode {
+    shim::stood_in().unwrap_or_else(measure_all)
+}
+
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
+async fn measure_all() -> ExitCode {
     let arguments = Arguments::parse();
     let ran = tokio::select! {
         ran = Box::pin(run(&arguments)) => ran,

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::json;
 use sluice::clock::SystemClock;
 use sluice::cloud::Cloud;
@@ -33,6 +33,8 @@ const START: TimeSpan = TimeSpan::from_seconds(5);
 const UNROUTE_DELAY: TimeSpan = TimeSpan::from_seconds(1);
 /// No rollout here takes longer, whatever happens.
 const ROLLOUT_MAX: Duration = Duration::from_mins(3);
+/// Rollouts under way at once: more of them would wait for each other's writes.
+const AT_ONCE: usize = 7;
 /// Share of the bound in the time measured.
 const GOAL: f64 = 0.95;
 
@@ -40,13 +42,9 @@ const GOAL: f64 = 0.95;
 struct Course {
     replicas: u32,
     name: &'static str,
-    policy: serde_json::Value,
-}
-
-/// How it went, in seconds.
-struct Run {
+    policy: DeploymentPolicy,
+    /// Seconds that it takes at least.
     bound: f64,
-    took: f64,
 }
 
 /// What rollouts share.
@@ -60,7 +58,7 @@ pub struct Ground {
 
 pub async fn measure(bench: &Bench) -> Result<Outcome, Failure> {
     let folder = bench.folder("rollout")?;
-    let courses = courses(bench.short);
+    let courses = courses(bench.short)?;
     let places: u32 = courses.iter().map(|course| course.replicas * 2).sum();
     let agent = Agent::new(bench, &folder.join("agent"), places)?;
     let model = train(bench, &folder).await?;
@@ -76,30 +74,37 @@ pub async fn measure(bench: &Bench) -> Result<Outcome, Failure> {
     let arguments = vec!["--load-delay".to_owned(), START.to_string()];
     let ground = Ground { engine, server, arguments, model };
     let begun = Instant::now();
-    let measured =
-        try_join_all(courses.iter().enumerate().map(|(index, course)| ground.run(index, course))).await?;
-    Ok(Outcome::Measured(section(&courses, &measured, begun.elapsed())))
+    // The longest first, so that the last ones end at about the same time.
+    let mut order: Vec<(usize, &Course)> = courses.iter().enumerate().collect();
+    order.sort_by(|(_, one), (_, other)| other.bound.total_cmp(&one.bound));
+    let runs = stream::iter(order).map(|(index, course)| ground.run(index, course)).buffer_unordered(AT_ONCE);
+    let mut took: Vec<(usize, f64)> = runs.try_collect().await?;
+    took.sort_by_key(|(index, _)| *index);
+    let measured: Vec<(&Course, f64)> =
+        courses.iter().zip(took).map(|(course, (_, seconds))| (course, seconds)).collect();
+    Ok(Outcome::Measured(section(&measured, begun.elapsed())))
 }
 
-fn section(courses: &[Course], runs: &[Run], wall: Duration) -> Section {
-    let efficiency = |run: &Run| run.bound / run.took;
-    let rows = courses.iter().zip(runs).map(|(course, run)| {
+fn section(measured: &[(&Course, f64)], wall: Duration) -> Section {
+    let efficiency = |(course, took): &(&Course, f64)| course.bound / took;
+    let rows = measured.iter().map(|one| {
+        let (course, took) = one;
         vec![
             course.replicas.to_string(),
             course.name.to_owned(),
-            format!("{:.1} s", run.bound),
-            format!("{:.2} s", run.took),
-            format!("{:.3}", efficiency(run)),
+            format!("{:.1} s", course.bound),
+            format!("{took:.2} s"),
+            format!("{:.3}", efficiency(one)),
         ]
     });
-    let least = runs.iter().map(efficiency).fold(f64::INFINITY, f64::min);
+    let least = measured.iter().map(efficiency).fold(f64::INFINITY, f64::min);
     Section {
         title: "Rollouts against their bound",
         about: format!(
             "Rollouts on the local cloud with real processes, each replica of which takes {START} to load, beside the \
              shortest time that any schedule within the limits can take. The bound counts the loading, the prescribed \
              wait of {UNROUTE_DELAY} before a stop, and the bakes; everything else is what the engine, the agent and \
-             the gateway add. All rollouts run at once, each on an endpoint of its own, on one agent."
+             the gateway add. {AT_ONCE} rollouts run at a time, each on an endpoint of its own, on one agent."
         ),
         command: "cargo run --profile measure --example bench -- --only rollout".to_owned(),
         head: vec!["replicas", "policy", "bound", "measured", "bound / measured"],
@@ -111,48 +116,51 @@ fn section(courses: &[Course], runs: &[Run], wall: Duration) -> Section {
         }],
         notes: vec![format!(
             "{} rollouts, {:.0} s in all with the first starts of every endpoint.",
-            runs.len(),
+            measured.len(),
             wall.as_secs_f64()
         )],
     }
 }
 
-fn courses(short: bool) -> Vec<Course> {
+fn courses(short: bool) -> Result<Vec<Course>, Failure> {
     let sizes: &[u32] = if short { &[4] } else { &[2, 4, 8, 16] };
-    let limits = |surge: serde_json::Value, unavailable: serde_json::Value| json!({ "max_surge": surge, "max_unavailable": unavailable });
-    let mut courses = Vec::new();
-    for replicas in sizes {
-        let course = |name, policy| Course { replicas: *replicas, name, policy };
-        courses.extend([
-            course("surge 1, unavailable 0", limits(json!(1), json!(0))),
-            course("surge 0, unavailable 1", limits(json!(0), json!(1))),
-            course("surge 1, unavailable 1", limits(json!(1), json!(1))),
-            course("surge 25%, unavailable 25%", limits(json!("25%"), json!("25%"))),
-            course("surge 100%, unavailable 0", limits(json!("100%"), json!(0))),
-        ]);
+    let grid = [
+        ("surge 1, unavailable 0", json!({ "max_surge": 1 })),
+        ("surge 0, unavailable 1", json!({ "max_surge": 0, "max_unavailable": 1 })),
+        ("surge 1, unavailable 1", json!({ "max_surge": 1, "max_unavailable": 1 })),
+        ("surge 25%, unavailable 25%", json!({ "max_surge": "25%", "max_unavailable": "25%" })),
+        ("surge 100%, unavailable 0", json!({ "max_surge": "100%" })),
+    ];
+    let more = [
+        ("canary 25%, bake 5s", json!({ "canary": { "weight": "25%", "bake": "5s" } })),
+        ("blue_green, bake 5s", json!({ "strategy": "blue_green", "canary": { "bake": "5s" } })),
+    ];
+    let of_grid = sizes.iter().flat_map(|replicas| grid.iter().map(move |policy| (*replicas, policy)));
+    let all = of_grid.chain(more.iter().map(|policy| (4, policy)));
+    all.map(|(replicas, (name, policy))| Course::new(replicas, name, policy)).collect()
+}
+
+impl Course {
+    fn new(replicas: u32, name: &'static str, policy: &serde_json::Value) -> Result<Self, Failure> {
+        let given: DeploymentPolicy = serde_json::from_value(policy.clone())?;
+        let drain = Drain { timeout: TimeSpan::from_seconds(5), unroute_delay: UNROUTE_DELAY };
+        let policy = DeploymentPolicy { min_ready: TimeSpan::ZERO, drain, ..given };
+        let limits = Limits::resolve(replicas, policy.surge(), policy.unavailable(), false)?;
+        let seconds = |time: TimeSpan| time.as_duration().as_secs_f64();
+        let bound = bound_seconds(&policy, &limits, seconds(START), seconds(UNROUTE_DELAY));
+        Ok(Self { replicas, name, policy, bound })
     }
-    let course = |name, policy| Course { replicas: 4, name, policy };
-    courses.push(course("canary 25%, bake 5s", json!({ "canary": { "weight": "25%", "bake": "5s" } })));
-    courses
-        .push(course("blue_green, bake 5s", json!({ "strategy": "blue_green", "canary": { "bake": "5s" } })));
-    courses
 }
 
 impl Ground {
-    /// Brings up an endpoint, then measures a rollout of it.
-    async fn run(&self, index: usize, course: &Course) -> Result<Run, Failure> {
+    /// Brings up an endpoint, then measures a rollout of it, in seconds.
+    async fn run(&self, index: usize, course: &Course) -> Result<(usize, f64), Failure> {
         let endpoint = EndpointName::new(&format!("course-{index}"))?;
         self.engine.cloud.put_endpoint(&EndpointSpec::named(endpoint.clone())).await?;
         let first: DeploymentPolicy = serde_json::from_value(json!({ "min_ready": "0s" }))?;
         self.roll(course.replicas, &endpoint, 0, &first).await?;
-        let given: DeploymentPolicy = serde_json::from_value(course.policy.clone())?;
-        let drain = Drain { timeout: TimeSpan::from_seconds(5), unroute_delay: UNROUTE_DELAY };
-        let policy = DeploymentPolicy { min_ready: TimeSpan::ZERO, drain, ..given };
-        let limits = Limits::resolve(course.replicas, policy.surge(), policy.unavailable(), false)?;
-        let seconds = |time: TimeSpan| time.as_duration().as_secs_f64();
-        let bound = bound_seconds(&policy, &limits, seconds(START), seconds(UNROUTE_DELAY));
-        let took = self.roll(course.replicas, &endpoint, 1, &policy).await?;
-        Ok(Run { bound, took: took.as_secs_f64() })
+        let took = self.roll(course.replicas, &endpoint, 1, &course.policy).await?;
+        Ok((index, took.as_secs_f64()))
     }
 
     /// Rolls to a new version; says how long it took.

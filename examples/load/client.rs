@@ -11,6 +11,8 @@ use crate::answer::{StreamCheck, check_plain, excerpt};
 
 /// The gateway says here which version answered.
 const VERSION_HEADER: &str = "x-sluice-version";
+/// And here which replica.
+const REPLICA_HEADER: &str = "x-sluice-replica";
 
 /// No answer is this long; a server that never stops would otherwise fill the memory until the deadline.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -38,7 +40,16 @@ pub struct Failure {
     pub description: String,
     /// Which version answered, if the answer came that far.
     pub version: Option<String>,
+    /// Which replica answered, if the answer came that far.
+    pub replica: Option<String>,
     pub latency: Duration,
+}
+
+/// Who answered, as the gateway says.
+#[derive(Debug, Default)]
+struct Origin {
+    version: Option<String>,
+    replica: Option<String>,
 }
 
 /// Where a request failed.
@@ -89,15 +100,18 @@ impl Client {
     /// Sends one request and waits for its whole answer, at most until the deadline.
     pub async fn ask(&self, kind: Kind) -> Result<Success, Failure> {
         let started = Instant::now();
-        let mut version = None;
-        let asking = self.exchange(kind, started, &mut version);
+        let mut origin = Origin::default();
+        let asking = self.exchange(kind, started, &mut origin);
         let outcome = tokio::time::timeout(self.deadline, asking)
             .await
             .unwrap_or_else(|_| Err((Cause::Deadline, format!("no answer within {:?}", self.deadline))));
         let latency = started.elapsed();
         match outcome {
-            Ok((model, first_byte)) => Ok(Success { model, version, latency, first_byte }),
-            Err((cause, description)) => Err(Failure { cause, description, version, latency }),
+            Ok((model, first_byte)) => Ok(Success { model, version: origin.version, latency, first_byte }),
+            Err((cause, description)) => {
+                let Origin { version, replica } = origin;
+                Err(Failure { cause, description, version, replica, latency })
+            }
         }
     }
 
@@ -105,7 +119,7 @@ impl Client {
         &self,
         kind: Kind,
         started: Instant,
-        version: &mut Option<String>,
+        origin: &mut Origin,
     ) -> Result<(String, Duration), (Cause, String)> {
         let body = if kind == Kind::Stream { &self.stream } else { &self.plain };
         let mut response = self
@@ -116,10 +130,11 @@ impl Client {
             .send()
             .await
             .map_err(|error| (Cause::NoResponse, chain(&error)))?;
-        *version = response
-            .headers()
-            .get(VERSION_HEADER)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let header = |name: &str| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        *origin = Origin { version: header(VERSION_HEADER), replica: header(REPLICA_HEADER) };
         let mut check = BodyCheck::new(response.status(), kind);
         let mut first_byte = None;
         while let Some(bytes) = response.chunk().await.map_err(|error| (Cause::Interrupted, chain(&error)))? {

@@ -77,6 +77,7 @@ struct DescribedFailure {
     kind: &'static str,
     cause: Cause,
     version: Option<String>,
+    replica: Option<String>,
     latency_ms: f64,
     description: String,
 }
@@ -188,6 +189,7 @@ impl State {
                 kind: if kind == Kind::Stream { "stream" } else { "plain" },
                 cause: failure.cause,
                 version: failure.version,
+                replica: failure.replica,
                 latency_ms: milliseconds(failure.latency),
                 description: failure.description,
             });
@@ -290,6 +292,7 @@ mod tests {
                 cause: Cause::Status,
                 description: number.to_string(),
                 version: None,
+                replica: None,
                 latency: Duration::ZERO,
             };
             state.count_failure(Kind::Plain, failure, Timestamp::UNIX_EPOCH, 0.0);

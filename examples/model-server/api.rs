@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::completion::{self, CompletionRequest, Completions};
@@ -32,6 +33,7 @@ pub struct Api {
     loaded: OnceLock<Completions>,
     requests: AtomicU64,
     completions: AtomicU64,
+    hangs: watch::Sender<bool>,
 }
 
 /// An error in the shape that `OpenAI` clients know.
@@ -48,13 +50,19 @@ impl Api {
     pub fn new(name: Option<String>, token_interval: Duration, faults: Faults) -> Self {
         let (started, loaded) = (Instant::now(), OnceLock::new());
         let (requests, completions) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { name, token_interval, faults, started, loaded, requests, completions }
+        let hangs = watch::Sender::new(false);
+        Self { name, token_interval, faults, started, loaded, requests, completions, hangs }
     }
 
     /// Makes the model available. A second model is not taken: a process serves one model for all its life.
     pub fn publish(&self, model: Model) {
         let name = self.name.clone().unwrap_or_else(|| model.name().to_owned());
         self.loaded.set(Completions::new(name, Arc::new(model), self.token_interval)).ok();
+    }
+
+    /// Lets completions wait before they begin, until told otherwise.
+    pub fn hang(&self, hangs: bool) {
+        self.hangs.send_replace(hangs);
     }
 
     /// Answers one request.
@@ -109,6 +117,9 @@ impl Api {
         })?;
         let planned = model.plan(&request)?;
         tokio::time::sleep(self.faults.slow_first_byte).await;
+        // The sender lives as long as this, so that there is always somebody to wait for.
+        let mut hangs = self.hangs.subscribe();
+        let _told = hangs.wait_for(|hangs| !hangs).await.is_ok();
         if self.faults.fails(self.completions.fetch_add(1, Ordering::Relaxed)) {
             let message = "the model gives no answer".to_owned();
             return Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, message));

@@ -34,6 +34,10 @@ pub struct Faults {
     /// Take this long before the first byte of every completion
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
     pub slow_first_byte: Duration,
+
+    /// Begin no completion from SIGUSR1 until SIGUSR2, however well `/health` is
+    #[arg(long)]
+    pub hang_on_signal: bool,
 }
 
 /// Reads `2ms`, `1.5s`, `3m 20s`.

@@ -97,8 +97,12 @@ async fn listen_until(stop: impl Future<Output = ()>, settings: Settings) -> Res
         port,
         source,
     })?;
-    announce(&listener);
+    let hangs = faults.hang_on_signal;
     let api = Arc::new(Api::new(name, token_interval, faults));
+    if hangs {
+        hang_on_signal(&api)?;
+    }
+    announce(&listener);
     let loading = tokio::spawn(load_into(Arc::clone(&api), path.clone(), load_pace));
     let connections = Connections::new(api);
     tokio::select! {
@@ -215,6 +219,20 @@ fn stop_signal() -> Result<impl Future<Output = ()>, ServeError> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Lets completions hang from SIGUSR1 until SIGUSR2, for as long as the process lives.
+fn hang_on_signal(api: &Arc<Api>) -> Result<(), ServeError> {
+    for (kind, hangs) in [(SignalKind::user_defined1(), true), (SignalKind::user_defined2(), false)] {
+        let mut arrivals = signal(kind).map_err(|source| ServeError::Signals { source })?;
+        let api = Arc::clone(api);
+        tokio::spawn(async move {
+            while arrivals.recv().await.is_some() {
+                api.hang(hangs);
+            }
+        });
+    }
+    Ok(())
 }
 
 /// Exits the process when the time has come, without a word to anybody connected.

@@ -1,19 +1,26 @@
 //! Whether anybody talks to the agent, so that it does not end under their hands.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Counts open calls and remembers when the last one ended.
+/// Counts calls, and remembers when the last one ended.
 #[derive(Debug)]
 pub struct Activity {
-    state: Mutex<(usize, Instant)>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    open: usize,
+    taken: u64,
+    ended_at: Instant,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { state: Mutex::new((0, Instant::now())) }
+        Self { state: Mutex::new(State { open: 0, taken: 0, ended_at: Instant::now() }) }
     }
 }
 
@@ -24,26 +31,37 @@ pub struct OpenCall<'a>(&'a Activity);
 impl Activity {
     /// Opens a call.
     pub fn open(&self) -> OpenCall<'_> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0 += 1;
+        let mut state = self.state();
+        state.open += 1;
+        state.taken += 1;
         OpenCall(self)
     }
 
     /// Marks this moment as busy.
     pub fn touch(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = Instant::now();
+        self.state().ended_at = Instant::now();
+    }
+
+    /// Calls so far, the open ones included.
+    pub fn taken(&self) -> u64 {
+        self.state().taken
     }
 
     /// For how long no call has been open.
     pub fn idle_for(&self) -> Duration {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.0 > 0 { Duration::ZERO } else { state.1.elapsed() }
+        let state = self.state();
+        if state.open > 0 { Duration::ZERO } else { state.ended_at.elapsed() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for OpenCall<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = (state.0.saturating_sub(1), Instant::now());
+        let mut state = self.0.state();
+        state.open = state.open.saturating_sub(1);
+        state.ended_at = Instant::now();
     }
 }

@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 /// Most files in a folder that is a model.
@@ -43,6 +45,12 @@ pub enum ArtifactError {
         path: PathBuf,
         /// What kind it is.
         kind: &'static str,
+    },
+    /// Somebody else is at work on it.
+    #[error("`{}` was replaced or changed while it was read: try again when nobody writes to it", path.display())]
+    Unsteady {
+        /// What.
+        path: PathBuf,
     },
     /// There is too much of it.
     #[error("`{}` holds more than {FILES_MAX} files, or folders nested deeper than {DEPTH_MAX}", path.display())]
@@ -171,8 +179,8 @@ pub fn inspect(source: &Path) -> Result<Content, ArtifactError> {
     let entries = entries(source)?;
     let mut digest = SourceDigest::new(&entries);
     for entry in &entries {
-        let file = open(&entry.path)?;
-        digest.add(entry, |chunk| read_all(file, &entry.path, chunk))?;
+        let file = open(entry)?;
+        digest.add(entry, |chunk| read_all(file, entry, chunk))?;
     }
     Ok(Content { digest: digest.finish(), bytes: size(&entries) })
 }
@@ -243,10 +251,10 @@ fn copy(entries: &[Entry], target: &Path) -> Result<String, ArtifactError> {
         if let Some(folder) = path.parent() {
             private_folder(folder).map_err(&written)?;
         }
-        let source = open(&entry.path)?;
+        let source = open(entry)?;
         let mut file = File::create_new(&path).map_err(&written)?;
         digest.add(entry, |hash| {
-            read_all(source, &entry.path, |chunk| {
+            read_all(source, entry, |chunk| {
                 hash(chunk)?;
                 file.write_all(chunk).map_err(&written)
             })
@@ -314,23 +322,45 @@ impl SourceDigest {
     }
 }
 
+/// Reads a file of the size that it was listed with; one that grows is not read for ever.
 fn read_all(
     mut file: File,
-    path: &Path,
+    entry: &Entry,
     mut chunk: impl FnMut(&[u8]) -> Result<(), ArtifactError>,
 ) -> Result<(), ArtifactError> {
     let mut buffer = vec![0; CHUNK_BYTES];
+    let mut left = entry.metadata.len();
     loop {
-        let count = file.read(&mut buffer).map_err(read_error(path))?;
+        let count = file.read(&mut buffer).map_err(read_error(&entry.path))?;
         match buffer.get(..count) {
-            Some(bytes) if !bytes.is_empty() => chunk(bytes)?,
+            Some(bytes) if !bytes.is_empty() => {
+                left = left.checked_sub(bytes.len() as u64).ok_or_else(|| unsteady(entry))?;
+                chunk(bytes)?;
+            }
             _ => return Ok(()),
         }
     }
 }
 
-fn open(path: &Path) -> Result<File, ArtifactError> {
-    File::open(path).map_err(read_error(path))
+/// Opens the very file that was listed. Whoever may write to the folder could have put a link to a secret, or a pipe
+/// that blocks, in its place since.
+fn open(entry: &Entry) -> Result<File, ArtifactError> {
+    // The source itself may be a link; inside of it there are none.
+    let links = if entry.relative.as_os_str().is_empty() { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let flags = (OFlags::NONBLOCK | links).bits().cast_signed();
+    let file = match File::options().read(true).custom_flags(flags).open(&entry.path) {
+        Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+            return Err(unsteady(entry));
+        }
+        opened => opened.map_err(read_error(&entry.path))?,
+    };
+    let found = file.metadata().map_err(read_error(&entry.path))?;
+    let same = (found.dev(), found.ino()) == (entry.metadata.dev(), entry.metadata.ino());
+    if same { Ok(file) } else { Err(unsteady(entry)) }
+}
+
+fn unsteady(entry: &Entry) -> ArtifactError {
+    ArtifactError::Unsteady { path: entry.path.clone() }
 }
 
 fn read_error(path: &Path) -> impl Fn(io::Error) -> ArtifactError {

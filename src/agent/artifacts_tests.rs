@@ -107,3 +107,52 @@ fn a_stamp_changes_with_the_file_and_is_withheld_while_the_file_is_fresh() {
     fs::write(&source, "longer than before").unwrap();
     assert_ne!(first, stamp(&source, i128::MAX).unwrap());
 }
+
+/// A folder with one file, as it was listed.
+fn listed() -> (tempfile::TempDir, Entry) {
+    let base = tempfile::tempdir().unwrap();
+    fs::create_dir_all(base.path().join("model/part")).unwrap();
+    fs::write(base.path().join("model/part/weights"), "weights").unwrap();
+    let entry = entries(&base.path().join("model")).unwrap().remove(0);
+    (base, entry)
+}
+
+#[test]
+fn what_was_put_in_the_place_of_a_listed_file_is_not_read() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&secret, "secret!").unwrap();
+
+    let (_base, entry) = listed();
+    fs::remove_file(&entry.path).unwrap();
+    std::os::unix::fs::symlink(secret.path(), &entry.path).unwrap();
+    assert!(matches!(open(&entry), Err(ArtifactError::Unsteady { .. })), "a link");
+
+    let (base, entry) = listed();
+    // Made first: a file that is gone leaves its number to the next one.
+    fs::create_dir(base.path().join("elsewhere")).unwrap();
+    fs::copy(secret.path(), base.path().join("elsewhere/weights")).unwrap();
+    fs::remove_dir_all(base.path().join("model/part")).unwrap();
+    std::os::unix::fs::symlink(base.path().join("elsewhere"), base.path().join("model/part")).unwrap();
+    assert!(matches!(open(&entry), Err(ArtifactError::Unsteady { .. })), "a link above it");
+
+    let (_base, entry) = listed();
+    fs::rename(&entry.path, entry.path.with_extension("old")).unwrap();
+    fs::copy(secret.path(), &entry.path).unwrap();
+    assert!(matches!(open(&entry), Err(ArtifactError::Unsteady { .. })), "another file");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_listed_file_blocks_nobody() {
+    let (_base, entry) = listed();
+    fs::rename(&entry.path, entry.path.with_extension("old")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &entry.path, rustix::fs::Mode::RUSR).unwrap();
+    assert!(matches!(open(&entry), Err(ArtifactError::Unsteady { .. })));
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_not_read_for_ever() {
+    let (_base, entry) = listed();
+    fs::write(&entry.path, "weights and more").unwrap();
+    let read = read_all(open(&entry).unwrap(), &entry, |_| Ok(()));
+    assert!(matches!(read, Err(ArtifactError::Unsteady { .. })), "{read:?}");
+}

@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use super::environment::INHERITED;
 use super::locations::{LocationError, Locations};
 use super::logs;
 
@@ -21,6 +22,9 @@ const POLL_MIN: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_millis(200);
 /// An agent that was started by a provider ends when it has had nothing to do for so long.
 const EXIT_WHEN_IDLE: &str = "10s";
+
+/// Variables that say where an agent finds its folders, beside those that replicas get.
+const PLACES: [&str; 3] = ["SLUICE_DATA_DIR", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"];
 
 /// How to start an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,8 +148,11 @@ fn spawn(autostart: &Autostart, log_path: &Path) -> Result<Child, AutostartError
     if let Some(kind) = &autostart.device_type {
         command.args(["--device-type", kind]);
     }
-    // What makes this process a plugin must not make the agent one.
-    command.env_remove("TF_PLUGIN_MAGIC_COOKIE");
+    // An agent outlives this process, whose environment may hold the credentials of every cloud. Neither is what makes
+    // this process a plugin the agent's business.
+    command.env_clear();
+    let kept = INHERITED.iter().chain(&PLACES).filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.envs(kept);
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(false);
     command.spawn().map_err(|source| AutostartError::System {
         operation: "start",

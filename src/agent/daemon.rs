@@ -1,16 +1,16 @@
 //! The agent from its start to its end: places, lock, store, sockets, loop, signals.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::Signal;
-use tokio::net::{TcpListener, UnixListener};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -25,17 +25,21 @@ use super::gateway_link::GatewayLink;
 use super::inspect::Devices;
 use super::locations::{LocationError, Locations};
 use super::logbook::Logbook;
+use super::private_socket;
 use super::process::{self, Launch};
+use super::replica::ProcessIdentity;
 use super::secrets::SecretFiles;
 use super::store::{Store, StoreError};
 use super::supervisor::{Ending, Supervisor, Surroundings};
 use super::token::TokenKeys;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SteadyClock, SystemClock};
 
 /// An agent that is just ending keeps the lock for a moment.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_WAIT: Duration = Duration::from_secs(15);
 /// For open calls to be answered at the end.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// For the gateway to take the order to end, and for the link to let go of it.
+const GATEWAY_ORDER: Duration = Duration::from_secs(2);
 /// For the gateway to end when it is told to, before it is killed.
 const GATEWAY_GRACE: Duration = Duration::from_secs(5);
 /// Longest wait for the gateway's counters: less than a scraper waits.
@@ -126,6 +130,7 @@ pub enum AgentError {
 ///
 /// Only before it answers calls.
 pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
+    raise_file_limit();
     let token = read_token(&options)?;
     let end = CancellationToken::new();
     handle_signals(options.session, &end)?;
@@ -153,7 +158,9 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         let router = api::router_with_token(context.clone(), token);
         servers.spawn(api::serve(listener, router, logbook.clone(), stop_serving.clone()));
     }
-    let listener = Listener::Unix(bind(&locations.socket)?);
+    let listener = Listener::Unix(
+        private_socket::listen(&locations.socket).map_err(listen_error(&locations.socket.display()))?,
+    );
     servers.spawn(api::serve(listener, api::router(context), logbook.clone(), stop_serving.clone()));
     servers.close();
 
@@ -164,9 +171,9 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let _unlinked = std::fs::remove_file(&locations.socket);
     stop_serving.cancel();
     let _late = tokio::time::timeout(GOODBYE, servers.wait()).await;
-    link.abort();
+    let gateway = let_go(link).await;
     if ending != Ending::Told {
-        end_gateway(&locations.gateway_socket(), &locations.file("gateway.pid")).await;
+        end_gateway(&locations, gateway).await;
     }
     Ok(())
 }
@@ -206,7 +213,7 @@ async fn build(
         tokens: tokens.clone(),
         devices: devices.clone(),
         epoch: now.max(last_epoch.saturating_add(1)),
-        clock: clock.clone(),
+        clock: Arc::new(SteadyClock::start()),
         logbook,
         activity: activity.clone(),
         exit_when_idle: options.exit_when_idle,
@@ -225,6 +232,13 @@ async fn build(
         gateway,
     };
     Ok((world, Box::new(context)))
+}
+
+/// Each replica takes a file, and a shell allows a thousand.
+fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // With fewer files there is room for fewer replicas, and nothing else is different.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn handle_signals(session: Session, end: &CancellationToken) -> Result<(), AgentError> {
@@ -273,19 +287,6 @@ async fn lock(locations: &Locations) -> Result<File, AgentError> {
     file.try_clone().map_err(failed)
 }
 
-/// Opens the socket for this user only. The lock is held, so one that is there already is stale.
-fn bind(path: &Path) -> Result<UnixListener, AgentError> {
-    let shown = path.display();
-    let failed = listen_error(&shown);
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).map_err(&failed)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(&failed)?;
-    Ok(listener)
-}
-
 fn listen_error(address: &impl ToString) -> impl Fn(io::Error) -> AgentError {
     let address = address.to_string();
     move |source| AgentError::Listen { address: address.clone(), source }
@@ -302,11 +303,18 @@ fn read_token(options: &AgentOptions) -> Result<Option<String>, AgentError> {
     };
     let shown = path.display();
     let unreadable = |error: io::Error| refused(format!("{shown} cannot be read: {error}"));
-    let mode = std::fs::metadata(path).map_err(unreadable)?.mode() & 0o777;
+    let mut file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
+    if owner != rustix::process::geteuid().as_raw() && owner != 0 {
+        return Err(refused(format!("{shown} belongs to user {owner}, who knows the token")));
+    }
     if mode & 0o077 != 0 {
         return Err(refused(format!("{shown} is open to other users (mode {mode:o}); use `chmod 600`")));
     }
-    let token = std::fs::read_to_string(path).map_err(unreadable)?.trim().to_owned();
+    let mut token = String::new();
+    file.read_to_string(&mut token).map_err(unreadable)?;
+    let token = token.trim().to_owned();
     if token.len() < TOKEN_LENGTH_MIN {
         return Err(refused(format!("the token in {shown} is shorter than {TOKEN_LENGTH_MIN} characters")));
     }
@@ -324,13 +332,26 @@ fn gateway_launch(locations: &Locations) -> Result<Launch, AgentError> {
     Ok(Launch { program, arguments, environment: std::collections::BTreeMap::default() })
 }
 
-/// Ends the gateway, at first politely.
-async fn end_gateway(socket: &Path, identity: &Path) {
-    let _silent = GatewayClient::new(socket, GATEWAY_GRACE).shutdown().await;
-    let known = std::fs::read(identity).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    let Some(process) = known else { return };
-    if tokio::time::timeout(GATEWAY_GRACE, process::ended(process)).await.is_err() {
-        process::signal_group(process, Signal::KILL);
+/// Waits until the link to the gateway is gone: it would start a gateway that it misses. Returns the one it knew.
+async fn let_go(mut link: AbortOnDropHandle<Option<ProcessIdentity>>) -> Option<ProcessIdentity> {
+    if let Ok(ended) = tokio::time::timeout(GATEWAY_ORDER, &mut link).await {
+        return ended.ok().flatten();
     }
-    let _unlinked = std::fs::remove_file(identity);
+    link.abort();
+    let _aborted = link.await;
+    None
+}
+
+/// Ends the gateway, at first politely. Its socket and its note may be gone with their folder, the process is not.
+async fn end_gateway(locations: &Locations, known: Option<ProcessIdentity>) {
+    let note = locations.file("gateway.pid");
+    let noted = || std::fs::read(&note).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let told = GatewayClient::new(locations.gateway_socket(), GATEWAY_ORDER).shutdown().await;
+    if let Some(process) = known.or_else(noted) {
+        let grace = if told.is_ok() { GATEWAY_GRACE } else { Duration::ZERO };
+        if tokio::time::timeout(grace, process::ended(process)).await.is_err() {
+            process::signal_group(process, Signal::KILL);
+        }
+    }
+    let _unlinked = std::fs::remove_file(note);
 }

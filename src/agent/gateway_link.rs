@@ -89,8 +89,12 @@ impl GatewayLink {
         }
     }
 
-    /// Goes on until nobody wants reports any more.
-    pub async fn run(mut self, mut wanted: watch::Receiver<Wanted>, reports: mpsc::Sender<Report>) {
+    /// Goes on until nobody wants reports any more. Returns the process of the gateway, which goes on serving.
+    pub async fn run(
+        mut self,
+        mut wanted: watch::Receiver<Wanted>,
+        reports: mpsc::Sender<Report>,
+    ) -> Option<ProcessIdentity> {
         loop {
             let now_wanted = wanted.borrow_and_update().clone();
             let mut rest = if now_wanted.eager { EAGER_INTERVAL } else { CALM_INTERVAL };
@@ -98,7 +102,7 @@ impl GatewayLink {
                 Ok(report) => {
                     self.silent_since = None;
                     if reports.send(report).await.is_err() {
-                        return;
+                        return self.known;
                     }
                 }
                 Err(error) => {
@@ -108,7 +112,7 @@ impl GatewayLink {
                 }
             }
             tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
+                changed = wanted.changed() => if changed.is_err() { return self.known },
                 () = tokio::time::sleep(rest) => {}
                 () = until_ended(self.known), if self.silent_since.is_none() => {}
             }

@@ -107,10 +107,14 @@ impl Locations {
         for folder in ["logs", "models"] {
             private_folder(&self.file(folder))?;
         }
+        let unusable = |source| LocationError::Unusable { path: self.data_dir.clone(), source };
         let probe = self.file(".write-check");
-        std::fs::write(&probe, b"")
-            .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(|source| LocationError::Unusable { path: self.data_dir.clone(), source })
+        std::fs::write(&probe, b"").map_err(unusable)?;
+        match std::fs::remove_file(&probe) {
+            // Providers that start at once all check, and any of them may have removed it.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unusable(error)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -141,8 +145,13 @@ fn private_folder(path: &Path) -> Result<(), LocationError> {
         }
         created => created.map_err(unusable)?,
     }
-    let metadata = std::fs::metadata(path).map_err(unusable)?;
     let own = rustix::process::geteuid().as_raw();
+    // In a folder in which everybody may create things, a link of somebody else leads where they like.
+    let link = std::fs::symlink_metadata(path).map_err(unusable)?;
+    if link.is_symlink() && link.uid() != own && link.uid() != 0 {
+        return Err(LocationError::ForeignOwner { path: path.to_owned(), owner: link.uid(), own });
+    }
+    let metadata = std::fs::metadata(path).map_err(unusable)?;
     if metadata.uid() != own {
         return Err(LocationError::ForeignOwner { path: path.to_owned(), owner: metadata.uid(), own });
     }
@@ -214,6 +223,38 @@ mod tests {
         set(0o755);
         locations.prepare().unwrap();
         assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_link_of_another_user_is_not_followed() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root can make a link for another user");
+            return;
+        }
+        let base = tempfile::tempdir().unwrap();
+        let (own, link) = (base.path().join("own"), base.path().join("link"));
+        std::fs::create_dir(&own).unwrap();
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        let locations = Locations::new(Some(link.clone()), None).unwrap();
+        locations.prepare().unwrap();
+        std::fs::set_permissions(&own, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+        assert!(matches!(locations.prepare(), Err(LocationError::ForeignOwner { owner: 65_534, .. })));
+        assert_eq!(std::fs::metadata(&own).unwrap().mode() & 0o777, 0o755, "nothing was changed behind it");
+    }
+
+    #[test]
+    fn many_may_prepare_the_same_places_at_once() {
+        let base = tempfile::tempdir().unwrap();
+        let locations = Locations::new(Some(base.path().join("d")), None).unwrap();
+        std::thread::scope(|scope| {
+            let prepare = || (0..200).try_for_each(|_| locations.prepare());
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(prepare)).collect();
+            for one in all {
+                one.join().unwrap().unwrap();
+            }
+        });
     }
 
     #[test]

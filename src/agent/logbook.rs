@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::spec::steers;
 
 /// How much an event matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +62,7 @@ fn line(time: &str, level: Level, message: &str, fields: &[(&str, &dyn fmt::Disp
     for (name, value) in fields {
         let value = value.to_string();
         let plain =
-            !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"');
+            !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || steers(c) || c == '"');
         let shown = if plain { value } else { format!("{value:?}") };
         line.extend([" ", name, "=", &shown]);
     }

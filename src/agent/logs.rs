@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use crate::spec::in_one_line;
+
 /// Longest log of a replica. A longer one is cut; its end moves to a second file.
 const LOG_BYTES_MAX: u64 = 10 * 1024 * 1024;
 /// How much of the end of a log that is cut is kept.
@@ -27,15 +29,7 @@ pub fn last_line(path: &Path, offset: u64) -> Option<String> {
 
 /// Escapes control characters and cuts to a length that fits in a sentence.
 pub fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(LINE_CHARS_MAX) {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
+    in_one_line(&text.chars().take(LINE_CHARS_MAX).collect::<String>()).into_owned()
 }
 
 /// Cuts a log that has grown too long. Its writer appends, so that it goes on at the new end.
@@ -70,7 +64,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         std::fs::write(&path, "old failure\nloading\n\u{1b}[31mout of memory\n\n  \n").unwrap();
-        assert_eq!(last_line(&path, 12).as_deref(), Some("\\u{1b}[31mout of memory"));
+        assert_eq!(last_line(&path, 12).as_deref(), Some("\\u001b[31mout of memory"));
         assert_eq!(last_line(&path, 38), None);
         assert_eq!(last_line(&folder.path().join("none"), 0), None);
         std::fs::write(&path, "x".repeat(900)).unwrap();

@@ -9,6 +9,10 @@ const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 const CANDIDATES: u16 = LAST - FIRST + 1;
 
+/// Addresses by which 127.0.0.1 is reached, as the system writes them: itself, any, and both of them in IPv6.
+const LOOPBACK_OR_ANY: [&str; 4] =
+    ["0100007F", "00000000", "00000000000000000000000000000000", "0000000000000000FFFF00000100007F"];
+
 /// Chooses a port that nobody listens on and that is not `taken`. Starts looking at a place that `seed` determines, so
 /// that two agents on one machine seldom look at the same ports.
 pub fn choose(taken: &BTreeSet<u16>, seed: u64) -> Option<u16> {
@@ -21,9 +25,58 @@ pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
+/// Whether a process of another user, who is not root, listens on the port.
+///
+/// A replica may take minutes to listen, and whoever can see its command line knows where it will. Where the system does
+/// not tell, the answer is no.
+pub fn is_foreign(port: u16) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
+    tables.iter().flatten().any(|table| holds_foreign(table, port, own))
+}
+
+/// Reads lines such as `0: 0100007F:4E20 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 …`.
+fn holds_foreign(table: &str, port: u16, own: u32) -> bool {
+    const LISTENS: &str = "0A";
+    let place = format!(":{port:04X}");
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().take(8).collect();
+        let [_, local, _, state, _, _, _, user] = fields.as_slice() else { return false };
+        *state == LISTENS
+            && local.strip_suffix(&place).is_some_and(|address| LOOPBACK_OR_ANY.contains(&address))
+            && user.parse() != Ok(own)
+            && user.parse() != Ok(0)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_of_another_user_is_told_from_our_own() {
+        let line = |local: &str, state: &str, user: u32| {
+            format!(
+                "  0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  {user}  0 1 1\n"
+            )
+        };
+        let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n";
+        for (local, state, user, is_foreign) in [
+            ("0100007F:4E20", "0A", 1001, true),
+            ("00000000:4E20", "0A", 1001, true),
+            ("00000000000000000000000000000000:4E20", "0A", 1001, true),
+            ("0100007F:4E20", "0A", 1000, false),
+            ("0100007F:4E20", "0A", 0, false),
+            ("0100007F:4E20", "01", 1001, false),
+            ("0100007F:4E21", "0A", 1001, false),
+            ("0A00000A:4E20", "0A", 1001, false),
+        ] {
+            let table = head.to_owned() + &line(local, state, user);
+            assert_eq!(holds_foreign(&table, 20_000, 1000), is_foreign, "{table}");
+        }
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        assert!(!is_foreign(listener.local_addr().unwrap().port()));
+    }
 
     #[test]
     fn a_port_that_is_taken_or_listened_on_is_not_chosen() {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
-use super::replica::ProcessIdentity;
+pub use super::replica::ProcessIdentity;
 
 /// Time between two looks at a process that is no child.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::spec::spelled_out;
+
 /// A command that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -17,7 +19,7 @@ impl CliError {
     /// Tells the user, and the shell.
     #[expect(clippy::print_stderr, reason = "errors of a command line go to standard error")]
     pub fn report(&self) -> ExitCode {
-        eprintln!("error: {self}");
+        eprintln!("error: {}", spelled_out(&self.to_string()));
         match self {
             Self::Input(_) => ExitCode::from(2),
             Self::Failed(_) => ExitCode::FAILURE,

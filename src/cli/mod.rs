@@ -10,7 +10,7 @@ mod place;
 mod preview;
 mod report;
 mod rollback;
-mod rollout;
+pub mod rollout;
 mod screen;
 mod status;
 mod table;
@@ -90,7 +90,7 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
 
 /// Prints a line. A reader that has seen enough and went away is no failure.
 fn print(text: &str) -> Result<(), CliError> {
-    match writeln!(std::io::stdout(), "{text}") {
+    match writeln!(std::io::stdout(), "{}", paint::without_strange_codes(text)) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(CliError::Failed(format!("failed to write to standard output: {error}")))
         }

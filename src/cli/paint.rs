@@ -4,6 +4,11 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 
+use crate::spec::spelled_out;
+
+/// What follows the escape character in the codes that `Paint` writes.
+const CODES: [&str; 6] = ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m"];
+
 /// When to use colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
@@ -73,8 +78,38 @@ impl Paint {
     }
 }
 
+/// The text with every code that a terminal would obey written out, but for the colours of this program: whatever a
+/// replica, a cloud or a ledger said is only read.
+pub(super) fn without_strange_codes(text: &str) -> String {
+    let pieces = text.split('\u{1b}').enumerate().map(|(place, piece)| {
+        let code = CODES.iter().find(|code| place > 0 && piece.starts_with(**code));
+        match code {
+            Some(code) => format!("\u{1b}{code}{}", spelled_out(piece.get(code.len()..).unwrap_or_default())),
+            None if place == 0 => spelled_out(piece).into_owned(),
+            None => format!("\\u001b{}", spelled_out(piece)),
+        }
+    });
+    pieces.collect()
+}
+
 /// What the environment says: the variable of <https://no-color.org>, and terminals that know no colours.
 fn wants_colors() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_pass_and_other_codes_are_written_out() {
+        let paint = Paint { colors: true, width: None };
+        let text = format!("{}\u{1b}[2J\u{1b}]0;x\u{7}\nend", paint.tone(Tone::Good, "ok"));
+        assert_eq!(without_strange_codes(&text), "\u{1b}[32mok\u{1b}[0m\\u001b[2J\\u001b]0;x\\u0007\nend");
+        for tone in [Tone::Strong, Tone::Good, Tone::Busy, Tone::Bad, Tone::Faint] {
+            let painted = paint.tone(tone, "x");
+            assert_eq!(without_strange_codes(&painted), painted);
+        }
+    }
 }

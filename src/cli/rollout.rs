@@ -18,6 +18,9 @@ use crate::spec::{
 /// Longest input that is read.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Most of an error about the input that is shown.
+const SHOWN_CHARS_MAX: usize = 400;
+
 /// The pure commands.
 #[derive(Debug, Subcommand)]
 pub enum RolloutCommand {
@@ -122,7 +125,8 @@ struct StepOutput {
     record: Record,
 }
 
-fn decide(input: &str) -> Result<String, CliError> {
+/// `rollout step`: from a fleet and what is wanted of it to the next step, both as JSON.
+pub fn decide(input: &str) -> Result<String, CliError> {
     let input: StepInput = parse(input)?;
     check(input.policy.validate())?;
     let endpoint = EndpointName::new("endpoint").map_err(|error| CliError::Input(error.to_string()))?;
@@ -156,7 +160,8 @@ fn decide(input: &str) -> Result<String, CliError> {
     })
 }
 
-fn play(input: &str) -> Result<String, CliError> {
+/// `rollout simulate`: from a simulation to how it went, both as JSON.
+pub fn play(input: &str) -> Result<String, CliError> {
     let simulation: Simulation = parse(input)?;
     check(simulation.policy.validate())?;
     to_json(&simulate(&simulation).map_err(|error| CliError::Input(error.to_string()))?)
@@ -180,8 +185,14 @@ fn other_version(fleet: &Fleet, target: VersionNumber) -> Option<VersionNumber> 
 
 fn parse<T: for<'de> Deserialize<'de>>(input: &str) -> Result<T, CliError> {
     let mut reader = serde_json::Deserializer::from_str(input);
-    serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| CliError::Input(format!("the input does not fit: {error}")))
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        CliError::Input(format!("the input does not fit: {}", beginning(&error.to_string())))
+    })
+}
+
+/// As much of an error as people read: it may quote the input.
+fn beginning(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
 fn check(problems: Vec<Problem>) -> Result<(), CliError> {

@@ -9,7 +9,7 @@ use super::CliError;
 use crate::fleet::Fleet;
 use crate::ledger::Entry;
 use crate::rollout::Record;
-use crate::spec::{TimeSpan, VersionNumber};
+use crate::spec::{TimeSpan, VersionNumber, steers};
 
 /// Cells of a full bar.
 const BAR_WIDTH: u32 = 24;
@@ -105,7 +105,7 @@ pub(super) fn bar(ready: usize, wanted: u32) -> String {
 
 /// Without control characters: what others wrote must not drive the terminal.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
+    text.chars().filter(|c| !steers(*c)).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Columns for people.
 
 use super::paint::{Paint, Tone};
+use crate::spec::steers;
 
 /// Widest cell where there is no terminal to fit into; longer text is cut.
 const CELL_WIDTH_MAX: usize = 48;
@@ -87,7 +88,7 @@ impl<const N: usize> Table<N> {
 
 /// One line, without control characters: what others wrote must not drive the terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
 fn cut(text: &str, width: usize) -> String {

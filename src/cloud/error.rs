@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use crate::spec::CloudName;
 
+/// Longest message of a cloud.
+const MESSAGE_CHARS_MAX: usize = 2_000;
+
 /// A call to a cloud that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {operation} on the {cloud} cloud{}", .message.as_deref().map(|m| format!(": {m}")).unwrap_or_default())]
@@ -66,10 +69,11 @@ impl CloudError {
         Self { cloud, operation: operation.into(), kind, retry, message: None, source: None }
     }
 
-    /// Adds the cloud's own words.
+    /// Adds the cloud's own words, as many as people read.
     #[must_use]
     pub fn with_message(mut self, message: impl Into<String>) -> Self {
-        self.message = Some(message.into());
+        let message: String = message.into();
+        self.message = Some(message.chars().take(MESSAGE_CHARS_MAX).collect());
         self
     }
 
@@ -95,7 +99,10 @@ impl fmt::Display for Chain<'_> {
         write!(formatter, "{}", self.0)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
+            // It may quote what somebody sent.
+            let text = error.to_string();
+            let beginning = text.char_indices().nth(MESSAGE_CHARS_MAX).and_then(|(end, _)| text.get(..end));
+            write!(formatter, ": {}", beginning.unwrap_or(&text))?;
             cause = error.source();
         }
         Ok(())

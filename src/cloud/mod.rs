@@ -104,6 +104,11 @@ pub trait Cloud: Debug + Send + Sync {
     /// What runs and serves; nothing if there is no such endpoint.
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError>;
 
+    /// Every endpoint at once, where that takes one call. Nothing where it takes as many as there are endpoints.
+    async fn observe_all(&self) -> Result<Option<BTreeMap<EndpointName, ObservedEndpoint>>, CloudError> {
+        Ok(None)
+    }
+
     /// Whether versions may have secret environment variables. Asked at plan time.
     fn takes_secrets(&self) -> bool {
         false
@@ -201,6 +206,13 @@ pub trait FleetCloud: Debug + Send + Sync {
         weights: Option<&BTreeMap<VersionNumber, u32>>,
         fence: u64,
     ) -> Result<(), CloudError>;
+
+    /// Returns when an endpoint may no longer be as it was seen, so that a rollout need not wait for the next look. A
+    /// cloud that cannot tell never returns; nobody waits for it alone.
+    async fn changed(&self, endpoint: &EndpointName, seen: &Fleet) {
+        let _ = (endpoint, seen);
+        std::future::pending().await
+    }
 }
 
 /// What a gate is asked about.

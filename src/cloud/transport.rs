@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::ClientBuilder;
+use reqwest::{ClientBuilder, Response};
 
 use super::{CloudError, Retry};
 use crate::web;
@@ -11,6 +11,8 @@ use crate::web;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// First pause before a call is made again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest body that is read: some times what the largest list of a cloud has.
+const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
@@ -21,6 +23,22 @@ pub fn api_client() -> ClientBuilder {
         .user_agent(concat!("terraform-provider-sluice/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
+}
+
+/// The body of an answer. One that goes on for ever is cut, and then makes no sense as JSON.
+///
+/// # Errors
+/// The connection broke off.
+pub async fn body_of(mut answer: Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        let room = BODY_BYTES_MAX.saturating_sub(body.len());
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if body.len() >= BODY_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(body)
 }
 
 /// Makes a call again while that can help, up to so many times in all. The call must be safe to repeat.
@@ -77,6 +95,26 @@ mod tests {
             let most = Duration::from_millis(most);
             assert!(pause >= most / 2 && pause <= most, "{attempt}: {pause:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_cut() {
+        use tokio::io::AsyncWriteExt;
+        use tokio::net::TcpListener;
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1024]).await.unwrap();
+            let _head = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            let spaces = vec![b' '; 65_536];
+            // Until the reader has had enough and closes.
+            while stream.write_all(&spaces).await.is_ok() {}
+        });
+        let answer = crate::web::local_client().build().unwrap().get(url).send().await.unwrap();
+        assert_eq!(body_of(answer).await.unwrap().len(), BODY_BYTES_MAX);
+        server.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

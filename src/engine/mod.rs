@@ -30,7 +30,7 @@ pub use run::{Report, Target};
 pub use verify::{Verdict, verify};
 pub use view::{EndpointView, RolloutView, Status};
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SteadyClock};
 use crate::cloud::{Cloud, CloudError, CloudSettings, connect};
 use crate::ledger::{Holder, Ledger};
 use crate::spec::CloudName;
@@ -56,7 +56,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine on this machine's clock for a cloud that is yet to be connected.
+    /// An engine for a cloud that is yet to be connected. Its clock agrees with the machine's at this moment; setting
+    /// that one later neither ends a rollout nor draws out a bake.
     ///
     /// # Errors
     /// The settings lead nowhere.
@@ -68,6 +69,6 @@ impl Engine {
         let notes = Arc::new(LedgerNotes { ledger: ledger.clone(), cloud });
         let cloud = connect(cloud, settings, notes).await?;
         let poll = cloud.poll_interval();
-        Ok(Self { cloud, ledger, clock: Arc::new(SystemClock), holder: this_process(), poll })
+        Ok(Self { cloud, ledger, clock: Arc::new(SteadyClock::start()), holder: this_process(), poll })
     }
 }

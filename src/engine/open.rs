@@ -90,10 +90,13 @@ impl Engine {
         }
     }
 
-    /// The lease was released, its holder is known to be gone, or it ran out longer ago than clocks differ.
+    /// The lease was released, its holder is known to be gone, or it ran out, on another machine, longer ago than clocks
+    /// differ.
     fn is_free(&self, entry: &Entry) -> bool {
         let Lease { holder, until, .. } = &entry.lease;
         let long_ago = until.checked_add(CLOCKS_DIFFER_MAX).is_ok_and(|until| self.clock.now() >= until);
+        // Of a process that lives here nothing is known but by watching: the clock may have been set since it began.
+        let long_ago = long_ago && holder.machine != self.holder.machine;
         *until <= entry.at || is_dead(holder, &self.holder) || long_ago
     }
 
@@ -158,7 +161,7 @@ impl Engine {
         entry: Entry,
     ) -> Result<Opened, EngineError> {
         let now = self.clock.now();
-        let fence = entry.lease.fence + 1;
+        let fence = entry.lease.fence.saturating_add(1);
         let mut record = entry.record.resumed(now);
         record.take_policy(target.policy.clone());
         record.policy_name.clone_from(&target.policy_name);
@@ -175,7 +178,7 @@ impl Engine {
         let mut record = entry.record;
         record.phase = Phase::Superseded;
         record.ended_at = Some(now);
-        let mut ended = self.entry(EntryKind::Ended, record, entry.lease.fence + 1, now);
+        let mut ended = self.entry(EntryKind::Ended, record, entry.lease.fence.saturating_add(1), now);
         ended.lease.until = now;
         journal.append(ended.clone()).await?;
         Ok(ended)

@@ -19,6 +19,9 @@ use crate::rollout::{
 };
 use crate::spec::{DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, PolicyName};
 
+/// Least time between two looks that nothing was done between: changes come in bursts.
+const LOOKS_REST: Duration = Duration::from_millis(10);
+
 /// What an endpoint should serve, and how to get there.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -144,7 +147,11 @@ impl Run<'_> {
             }
             self.ask_gates(&observed.url);
             if !acted {
-                self.wait(wake_after, &stop).await;
+                let endpoint = &self.target.endpoint;
+                tokio::select! {
+                    () = self.wait(wake_after, &stop) => {}
+                    () = cloud.changed(endpoint, &observed.fleet) => tokio::time::sleep(LOOKS_REST).await,
+                }
             }
         }
     }
@@ -179,7 +186,7 @@ impl Run<'_> {
         let mut reasons = Vec::new();
         for given in given {
             obey(&mut self.opened.record, given.command, &given.by, now, &mut reasons);
-            self.opened.record.commands += 1;
+            self.opened.record.commands = self.opened.record.commands.saturating_add(1);
         }
         let record = self.opened.record.clone();
         // An abort with nothing to go back to is the end, and nothing is written after it.

@@ -136,7 +136,7 @@ fn limits(fleet: &Fleet, budget: &Budget, actions: &[Action]) -> Vec<String> {
         .iter()
         .map(|action| if let Action::Start { count, .. } = action { *count as usize } else { 0 })
         .sum();
-    if starts > 0 && occupied + starts > budget.cap as usize {
+    if starts > 0 && occupied.saturating_add(starts) > budget.cap as usize {
         findings.push(format!("starts {starts} beside {occupied}, and {} is the cap", budget.cap));
     }
     let serves = |seen: &Replica| seen.state.is_ready() && fleet.gives_traffic_to(seen.version);
@@ -146,7 +146,7 @@ fn limits(fleet: &Fleet, budget: &Budget, actions: &[Action]) -> Vec<String> {
     };
     let stopped = actions.iter().filter(stops_ready).count();
     let ready = fleet.serving();
-    if stopped > 0 && ready - stopped < budget.floor as usize {
+    if stopped > 0 && ready.saturating_sub(stopped) < budget.floor as usize {
         findings.push(format!("stops {stopped} of {ready} ready, and {} is the floor", budget.floor));
     }
     findings

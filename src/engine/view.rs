@@ -106,9 +106,17 @@ fn show(at: Timestamp) -> String {
 impl Engine {
     /// Looks at an endpoint: one call to the cloud, two reads of the ledger. Nothing if there is no such endpoint.
     pub async fn view(&self, endpoint: &EndpointName) -> Result<Option<EndpointView>, EngineError> {
-        let Some(observed) = self.cloud.observe(endpoint).await?.filter(|observed| !observed.deleting) else {
-            return Ok(None);
-        };
+        let observed = self.cloud.observe(endpoint).await?;
+        self.view_of(endpoint, observed).await
+    }
+
+    /// As [`Engine::view`], of an endpoint that was observed a moment ago.
+    pub async fn view_of(
+        &self,
+        endpoint: &EndpointName,
+        observed: Option<ObservedEndpoint>,
+    ) -> Result<Option<EndpointView>, EngineError> {
+        let Some(observed) = observed.filter(|observed| !observed.deleting) else { return Ok(None) };
         let entry = self.ledger.current_rollout(self.cloud.name(), endpoint).await?.map(|(_, entry)| entry);
         let expired = entry.as_ref().is_some_and(|entry| entry.lease.until <= self.clock.now());
         let record = entry.map(|entry| entry.record);

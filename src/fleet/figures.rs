@@ -64,18 +64,18 @@ impl VersionFigures {
     /// The time that 95 of 100 responses stayed below, as well as the buckets tell it; nothing without responses.
     #[expect(clippy::cast_precision_loss, reason = "counts and milliseconds far below 2^52")]
     pub fn first_byte_p95(&self) -> Option<FirstByte> {
-        let total: u64 = self.first_byte.iter().map(|bucket| bucket.count).sum();
+        let total = self.first_byte.iter().fold(0_u64, |sum, bucket| sum.saturating_add(bucket.count));
         if total == 0 {
             return None;
         }
         let rank = total as f64 * 0.95;
         let (mut below, mut lower) = (0_u64, 0_u64);
         for bucket in &self.first_byte {
-            let reached = below + bucket.count;
+            let reached = below.saturating_add(bucket.count);
             let Some(upper) = bucket.up_to_ms else { break };
             if reached as f64 >= rank {
                 let part = (rank - below as f64) / bucket.count.max(1) as f64;
-                let milliseconds = lower as f64 + (upper - lower) as f64 * part;
+                let milliseconds = lower as f64 + upper.saturating_sub(lower) as f64 * part;
                 return Some(FirstByte::About(Duration::from_secs_f64(milliseconds / 1000.0)));
             }
             (below, lower) = (reached, upper);

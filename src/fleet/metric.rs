@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::GateAnswer;
-use crate::spec::{MetricGate, VersionNumber};
+use crate::spec::{MetricGate, VersionNumber, steers};
 
 /// One number that a query gave, or why it gave none.
 pub type Measured = Result<f64, String>;
@@ -178,7 +178,7 @@ pub(super) fn number(value: f64) -> String {
 
 fn one_line(text: &str) -> String {
     const LENGTH_MAX: usize = 200;
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LENGTH_MAX).collect()
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).take(LENGTH_MAX).collect()
 }
 
 #[cfg(test)]

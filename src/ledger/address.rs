@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -90,7 +91,9 @@ fn open_folder(path: &Path, missing: Missing) -> Result<LocalFileSystem, String>
     }
     match missing {
         Missing::Create => {
-            std::fs::create_dir_all(path).map_err(|error| format!("cannot create the folder: {error}"))?;
+            // What is made here is this user's alone; a folder that is shared on purpose was made by whoever shares it.
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+            made.map_err(|error| format!("cannot create the folder: {error}"))?;
         }
         Missing::Refuse if !path.is_dir() => {
             return Err("there is no such folder, so nothing was ever recorded there".to_owned());
@@ -190,6 +193,8 @@ mod tests {
         assert!(refusal(&url).contains("there is no such folder"));
         assert!(!path.exists());
         open(&url, Missing::Create, &Environment::new()).unwrap();
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+        assert_eq!(mode & 0o777, 0o700, "nobody else reads what it holds");
         open(&url, Missing::Refuse, &Environment::new()).unwrap();
     }
 

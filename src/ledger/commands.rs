@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::store::following;
 use super::{Journal, Ledger, LedgerError};
 use crate::rollout::Command;
 use crate::spec::{CloudName, EndpointName, RolloutRevision};
@@ -32,7 +33,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let folder = folder(cloud, endpoint, revision);
         for _ in 0..ATTEMPTS_MAX {
-            let next = self.numbers(&folder).await?.last().map_or(0, |last| last + 1);
+            let next = following(&folder, self.numbers(&folder).await?.last().copied())?;
             if self.create(&format!("{folder}/{next:06}.json"), given).await? {
                 return Ok(());
             }

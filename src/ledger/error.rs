@@ -40,6 +40,30 @@ pub enum LedgerError {
         #[source]
         source: serde_json::Error,
     },
+    /// An object is larger than any that the ledger writes.
+    #[error(
+        "`{object}` in the ledger has {bytes} bytes, more than any that Sluice writes: remove it, it is not the ledger's"
+    )]
+    TooLarge {
+        /// The object.
+        object: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A folder holds more objects than any that the ledger writes.
+    #[error("`{folder}` in the ledger holds {objects} objects, more than can be read")]
+    TooMany {
+        /// The folder.
+        folder: String,
+        /// How many.
+        objects: usize,
+    },
+    /// Somebody wrote the very last number.
+    #[error("`{folder}` in the ledger has no number left: remove the last object, no Sluice wrote it")]
+    NoNumberLeft {
+        /// The folder.
+        folder: String,
+    },
     /// Somebody else minted the number first.
     #[error("{number} of endpoint `{endpoint}` was minted by somebody else in the meantime")]
     VersionTaken {

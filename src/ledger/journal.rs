@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::store::following;
 use super::{Ledger, LedgerError};
 use crate::fleet::{Fleet, GateReading, Pacing, UpdateReport};
 use crate::rollout::{Action, Budget, Order, Record};
@@ -171,7 +172,7 @@ impl Ledger {
         let Some(bytes) = self.read_bytes(&path).await? else { return Ok(None) };
         let entry: Entry =
             serde_json::from_slice(&bytes).map_err(|source| LedgerError::Damaged { object: path, source })?;
-        journal.next = last + 1;
+        journal.next = following(&journal.folder(), Some(last))?;
         journal.previous = Some(Digest::of_bytes(&bytes));
         Ok(Some((journal, entry)))
     }
@@ -205,7 +206,7 @@ impl Journal {
         if !created {
             return Err(LedgerError::LeaseLost { endpoint: self.endpoint.clone(), revision: self.revision });
         }
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         self.previous = Some(digest);
         Ok(())
     }

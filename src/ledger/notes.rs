@@ -1,5 +1,6 @@
 //! Notes of a cloud's adapter about an endpoint, in order.
 
+use super::store::following;
 use super::{Ledger, LedgerError};
 use crate::spec::{CloudName, EndpointName};
 
@@ -16,7 +17,7 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let folder = folder(cloud, endpoint);
         for _ in 0..ATTEMPTS_MAX {
-            let next = self.numbers(&folder).await?.last().map_or(0, |last| last + 1);
+            let next = following(&folder, self.numbers(&folder).await?.last().copied())?;
             if self.create(&format!("{folder}/{next:06}.json"), note).await? {
                 return Ok(());
             }

@@ -14,6 +14,12 @@ use super::address::{self, Environment, Missing, Opened};
 /// Objects of one folder that are listed at most.
 const LISTED_MAX: usize = 200_000;
 
+/// Largest object that is read. The entry of a rollout with the most replicas has a tenth of it.
+const OBJECT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Digits of a number in a name at least; larger numbers have more, without zeros before them.
+const DIGITS_MIN: usize = 6;
+
 /// Times that a write to a bucket is tried while others write the same object.
 const WRITES_MAX: u32 = 3;
 
@@ -104,6 +110,10 @@ impl Ledger {
     pub(super) async fn read_bytes(&self, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         let read = |source| LedgerError::Read { object: path.to_owned(), source };
         match self.store.get(&ObjectPath::from(path)).await {
+            // Whoever may write to the store may write objects of any size: the store says so before it is read.
+            Ok(found) if found.meta.size > OBJECT_BYTES_MAX => {
+                Err(LedgerError::TooLarge { object: path.to_owned(), bytes: found.meta.size })
+            }
             Ok(found) => Ok(Some(found.bytes().await.map_err(read)?.to_vec())),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(read(source)),
@@ -138,8 +148,10 @@ impl Ledger {
             .list_with_delimiter(Some(&ObjectPath::from(folder)))
             .await
             .map_err(|source| LedgerError::Read { object: folder.to_owned(), source })?;
-        debug_assert!(listed.objects.len() <= LISTED_MAX, "folders stay small");
-        Ok(listed)
+        match listed.objects.len() {
+            0..=LISTED_MAX => Ok(listed),
+            objects => Err(LedgerError::TooMany { folder: folder.to_owned(), objects }),
+        }
     }
 
     /// Every object below a folder, for tests and for people who move a ledger.
@@ -156,8 +168,55 @@ impl Ledger {
     }
 }
 
+/// The number after the last one.
+///
+/// # Errors
+/// There is none: somebody wrote the very last number there can be.
+pub(super) fn following(folder: &str, last: Option<u64>) -> Result<u64, LedgerError> {
+    last.map_or(Some(0), |last| last.checked_add(1))
+        .ok_or_else(|| LedgerError::NoNumberLeft { folder: folder.to_owned() })
+}
+
+/// The numbers that names are, in order. A name that is no number as the ledger writes it is not the ledger's.
 fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u64> {
-    let mut numbers: Vec<u64> = names.filter_map(|name| name.parse().ok()).collect();
+    let mut numbers: Vec<u64> = names.filter_map(written_number).collect();
     numbers.sort_unstable();
     numbers
+}
+
+fn written_number(name: &str) -> Option<u64> {
+    let is_written_so = name.len() == DIGITS_MIN || (name.len() > DIGITS_MIN && !name.starts_with('0'));
+    (is_written_so && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_the_ledger_writes_are_numbers() {
+        let names =
+            ["000003", "1000000", "+00005", "-00001", "7", "0000007", "000002.json", "18446744073709551616"];
+        assert_eq!(sorted(names.into_iter()), [3, 1_000_000]);
+    }
+
+    #[test]
+    fn after_the_last_number_there_is_none() {
+        assert_eq!(following("notes", None).unwrap(), 0);
+        assert_eq!(following("notes", Some(4)).unwrap(), 5);
+        let error = following("local/chat/notes", Some(u64::MAX)).unwrap_err().to_string();
+        assert!(error.contains("local/chat/notes"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_object_that_is_too_large_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&format!("file://{}", folder.path().display())).unwrap();
+        std::fs::create_dir_all(folder.path().join("policies/careful")).unwrap();
+        let file = std::fs::File::create(folder.path().join("policies/careful/000000.json")).unwrap();
+        // A hole: it takes no room on the disk.
+        file.set_len(OBJECT_BYTES_MAX + 1).unwrap();
+        let error = ledger.policy(&"careful".parse().unwrap()).await.unwrap_err();
+        assert!(matches!(error, LedgerError::TooLarge { .. }), "{error}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Versions and policies: minted once, read for ever.
 
+use super::store::following;
 use super::{Ledger, LedgerError};
 use crate::spec::{CloudName, DeploymentPolicy, EndpointName, PolicyName, VersionNumber};
 use crate::version::VersionRecord;
@@ -66,7 +67,7 @@ impl Ledger {
                     return Ok(());
                 }
             }
-            let number = last.map_or(0, |last| last + 1);
+            let number = following(&folder, last)?;
             let path = format!("{folder}/{number:06}.json");
             if self.create(&path, policy).await? {
                 return Ok(());

@@ -9,7 +9,7 @@ use super::plan::Action;
 use super::{
     Drift, EndpointReport, Needs, Others, PolicyReport, Report, RolloutReport, Setting, Shown, VersionReport,
 };
-use crate::spec::{TimeSpan, VersionNumber};
+use crate::spec::{TimeSpan, VersionNumber, steers};
 
 /// By this line a pipeline finds the comment that it wrote before.
 const MARKER: &str = "<!-- sluice report -->";
@@ -345,11 +345,6 @@ fn code(text: &str) -> String {
 /// A line of a fenced block, which it must not end.
 fn fenced(text: &str) -> String {
     text.chars().filter(|c| !steers(*c)).collect::<String>().replace("```", "'''")
-}
-
-/// Control characters, and those that change the direction of what follows.
-fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}')
 }
 
 fn whole(number: f64) -> String {

@@ -60,13 +60,14 @@ fn without_canary(policy: &DeploymentPolicy, limits: &Limits, cycle: &Cycle) -> 
     let full = desired / size;
     let rest = desired % size;
     let batches = f64::from(desired.div_ceil(size));
+    let places = max_surge.saturating_add(max_unavailable);
     let mixed = max_surge > 0 && max_unavailable > 0 && size >= max_unavailable;
-    if mixed && size == max_surge + max_unavailable {
+    if mixed && size == places {
         // A smaller last batch leaves places over, and need not wait for anything to leave first.
         let first_drain = if rest == 0 { drain_seconds } else { 0.0 };
         return batches * (start_seconds + bake + drain_seconds) + first_drain;
     }
-    if size < max_surge + max_unavailable {
+    if size < places {
         // Places are left over, so that a batch can start while the one before it drains.
         let last_drain = if max_unavailable == 0 { drain_seconds } else { 0.0 };
         return cycle.end(desired, max_unavailable).max(batches * (start_seconds + bake) + last_drain);
@@ -97,7 +98,7 @@ impl Cycle {
     /// Once so many replicas stand in free places, and what they replace has yet to leave.
     fn after(&self, replicas: u32) -> Self {
         let free = self.free.saturating_sub(replicas);
-        Self { free, taken: self.free + self.taken - free, ..*self }
+        Self { free, taken: self.taken.saturating_add(self.free - free), ..*self }
     }
 
     /// When the `n`-th new replica is available.

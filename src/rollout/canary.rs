@@ -56,7 +56,7 @@ pub(super) fn advance(
 pub(super) fn count_share(record: &mut Record, canary: &Canary, now: Timestamp, reasons: &mut Vec<String>) {
     let share = canary.share(record.canary.done).map(|share| format!(" with {share} of the traffic"));
     reasons.push(format!("the canary has baked{}", share.unwrap_or_default()));
-    record.canary.done += 1;
+    record.canary.done = record.canary.done.saturating_add(1);
     if record.canary.done < canary.stages() {
         return;
     }
@@ -98,7 +98,7 @@ fn await_promotion(record: &mut Record, whole: bool, now: Timestamp) {
 pub(super) fn stop_waiting(record: &mut Record, now: Timestamp) {
     if let Some(since) = record.canary.awaiting_since.take() {
         let waited: Duration = now.duration_since(since).unsigned_abs();
-        record.paused_seconds += waited.as_secs();
+        record.paused_seconds = record.paused_seconds.saturating_add(waited.as_secs());
     }
 }
 

@@ -118,7 +118,8 @@ impl Adjustment {
             pause: self.pause.unwrap_or(batch.pause),
         };
         if size(adjusted.size) != size(batch.size) {
-            record.batch.before += record.batch.done.saturating_mul(size(batch.size));
+            let baked = record.batch.done.saturating_mul(size(batch.size));
+            record.batch.before = record.batch.before.saturating_add(baked);
             record.batch.done = 0;
         }
         record.policy.batch = Some(adjusted);
@@ -129,7 +130,7 @@ impl Adjustment {
 fn resume(record: &mut Record, now: Timestamp) {
     let Some(since) = record.paused_since.take() else { return };
     let paused = now.duration_since(since).unsigned_abs();
-    record.paused_seconds += paused.as_secs();
+    record.paused_seconds = record.paused_seconds.saturating_add(paused.as_secs());
     record.progress.at = add(record.progress.at, paused);
     let clocks = [
         &mut record.canary.baking_since,

@@ -82,7 +82,7 @@ pub(super) fn wait(record: &Record, now: Timestamp) -> Option<String> {
         let share = share.map(|share| format!(" with {share} of the traffic")).unwrap_or_default();
         Some(format!("the canary bakes for {bake}{share}"))
     } else if record.batch.baking_since.is_some() {
-        Some(format!("batch {} bakes for {bake}", record.batch.done + 1))
+        Some(format!("batch {} bakes for {bake}", record.batch.done.saturating_add(1)))
     } else if record.canary.awaiting_since.is_some() {
         Some("the canary has baked and waits for a promotion".to_owned())
     } else if warm::is_under_way(record, now) {

@@ -25,7 +25,7 @@ pub(super) fn note_progress(record: &mut Record, census: &Census<'_>, now: Times
         if replica.state.is_ready() {
             record.seen_ready.insert(replica.id.clone());
         } else if replica.state == ReplicaState::Unhealthy && record.seen_ready.remove(&replica.id) {
-            record.flaps += 1;
+            record.flaps = record.flaps.saturating_add(1);
         }
     }
 }
@@ -113,7 +113,7 @@ pub(super) fn ends_by(record: &Record) -> Option<Timestamp> {
     let waits = record.canary.awaiting_since.is_some() || record.warm_since.is_some();
     let total = record.policy.total_timeout.filter(|_| !record.is_rolling_back() && !waits)?;
     let paused = std::time::Duration::from_secs(record.paused_seconds);
-    Some(add(record.started_at, total.as_duration() + paused))
+    Some(add(record.started_at, total.as_duration().saturating_add(paused)))
 }
 
 fn overtime(record: &Record, now: Timestamp) -> Option<(FailureClass, String)> {

@@ -120,12 +120,12 @@ impl GateProgress {
     fn hear(&mut self, reading: &GateReading) {
         match reading.verdict {
             GateVerdict::Pass => {
-                self.passes += 1;
+                self.passes = self.passes.saturating_add(1);
                 self.failures = 0;
                 self.inconclusive_since = None;
             }
             GateVerdict::Fail => {
-                self.failures += 1;
+                self.failures = self.failures.saturating_add(1);
                 self.inconclusive_since = None;
             }
             // No data between two failures does not make them less.

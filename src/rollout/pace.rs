@@ -81,7 +81,7 @@ pub(super) fn advance_batch(
     if !bakes_out(record, whole, now, reasons) {
         return;
     }
-    record.batch.done += 1;
+    record.batch.done = record.batch.done.saturating_add(1);
     reasons.push(format!("batch {} of {batches} is done", record.batch.done));
     if record.batch.done < batches && pauses_after(record) {
         record.paused_since = Some(now);

@@ -183,7 +183,7 @@ fn play(
 ) -> Result<Option<Outcome>, PreviewError> {
     let prior = from.map_or(0, |from| from.replicas);
     let replicas = u64::from(prior) + u64::from(to.replicas);
-    let width = u64::from((limits.max_surge + limits.max_unavailable).max(1));
+    let width = u64::from(limits.max_surge.saturating_add(limits.max_unavailable).max(1));
     if (replicas / width + 1) * replicas > WORK_MAX {
         return Ok(None);
     }

@@ -491,6 +491,38 @@ mod tests {
         }
     }
 
+    /// How long it takes when devices are never idle: tokens that start and drain by turns, `surge` of them begin with
+    /// a start and the others with a drain.
+    fn closed_form(n: u32, surge: u32, unavailable: u32, start: f64, drain: f64) -> f64 {
+        let ready_time = |replica: u32| {
+            let turns = replica.div_ceil(surge + unavailable);
+            let by_surge = surge * turns + unavailable * turns.saturating_sub(1) >= replica;
+            let whole = f64::from(turns) * (start + drain);
+            if replica > 0 && by_surge { whole - drain } else { whole }
+        };
+        ready_time(n).max(ready_time(n.saturating_sub(unavailable)) + drain)
+    }
+
+    #[test]
+    fn no_rollout_is_slower_than_the_closed_form_by_more_than_a_start_and_a_drain() {
+        for (n, s, u) in (1_u32..=14).flat_map(|n| (0..=n).flat_map(move |s| (0..n).map(move |u| (n, s, u))))
+        {
+            for (start, drain) in [(300.0, 60.0), (60.0, 300.0), (20.0, 0.0)] {
+                if s + u == 0 {
+                    continue;
+                }
+                let outcome = play(serde_json::json!({
+                    "replicas": n, "policy": { "max_surge": s, "max_unavailable": u },
+                    "start_seconds": start, "drain_seconds": drain,
+                }));
+                let (took, closed) = (outcome.makespan_seconds, closed_form(n, s, u, start, drain));
+                let told = format!("n {n} s {s} u {u} start {start} drain {drain}: {took} and {closed}");
+                assert!(took <= closed + start + drain + 1e-6, "{told}");
+                assert!(n % (s + u) != 0 || same(took, closed), "{told}");
+            }
+        }
+    }
+
     #[test]
     fn batches_meet_their_bound() {
         for (n, s, u) in [(4, 1, 0), (8, 2, 0), (8, 2, 2), (8, 0, 2), (100, 25, 25)] {

@@ -286,7 +286,9 @@ fn grow(
 ) -> Option<Action> {
     let room = limits.cap.saturating_sub(census.occupied);
     let missing = pace::wanted_so_far(record, limits).saturating_sub(census.wanted);
-    let count = room.min(missing).min(pace::concurrent_starts(record, census, limits));
+    // Ordinals end before a number that wraps: no replica is ever named like an earlier one.
+    let ordinals_left = u32::MAX - record.starts;
+    let count = room.min(missing).min(pace::concurrent_starts(record, census, limits)).min(ordinals_left);
     if count == 0 {
         return None;
     }

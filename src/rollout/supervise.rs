@@ -219,7 +219,7 @@ fn ask(watch: &Watch<'_>, made: &mut Supervision) {
     let share = next_share(watch, record);
     record.phase = Phase::Starting;
     record.supervised.asked_at.get_or_insert(watch.now);
-    record.supervised.asked += 1;
+    record.supervised.asked = record.supervised.asked.saturating_add(1);
     record.supervised.share = share;
     let to = record.to.version;
     if let Some(share) = share {
@@ -390,7 +390,7 @@ fn go_back(watch: &Watch<'_>, made: &mut Supervision) {
         }
         _ if may_ask && record.supervised.asked < ASKED_MAX => {
             record.supervised.asked_at.get_or_insert(watch.now);
-            record.supervised.asked += 1;
+            record.supervised.asked = record.supervised.asked.saturating_add(1);
             made.orders.push(Order::Reverse);
             made.reasons.push("ask the cloud to go back".to_owned());
         }
@@ -408,7 +408,7 @@ fn overtime(watch: &Watch<'_>, made: &mut Supervision) -> bool {
     let record = &mut made.record;
     let under_way = matches!(watch.update.state, UpdateState::Running | UpdateState::Reverting);
     if under_way && !watch.pacing.turns_back {
-        let longest = record.policy.total_timeout.unwrap_or(LONGEST).as_duration() + GRACE;
+        let longest = record.policy.total_timeout.unwrap_or(LONGEST).as_duration().saturating_add(GRACE);
         let asked_at = record.supervised.asked_at.unwrap_or(record.started_at);
         made.leaves = watch.now >= add(asked_at, longest);
         if made.leaves {

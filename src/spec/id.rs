@@ -97,10 +97,10 @@ name_type! {
 pub struct VersionNumber(pub u32);
 
 impl VersionNumber {
-    /// The number that follows.
+    /// The number that follows. After the last one there is none: it follows itself, and minting it again is refused.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 
@@ -131,10 +131,10 @@ impl FromStr for VersionNumber {
 pub struct RolloutRevision(pub u64);
 
 impl RolloutRevision {
-    /// The revision that follows.
+    /// The revision that follows; the last one follows itself.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 

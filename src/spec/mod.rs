@@ -11,6 +11,7 @@ mod friendli;
 mod gate;
 mod id;
 mod placeholder;
+mod plain;
 mod policy;
 mod problem;
 mod quantity;
@@ -29,6 +30,7 @@ pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,
 };
 pub use placeholder::Placeholders;
+pub use plain::{in_one_line, spelled_out, steers};
 pub use policy::{
     Batch, BatchPause, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Rollback,
     Strategy, TOTAL_TIMEOUT_MAX,

@@ -92,6 +92,7 @@ fn backslashed(text: &str) -> String {
             '"' => escaped.push_str("\\x22"),
             '\'' => escaped.push_str("\\x27"),
             '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
             other => escaped.push(other),
         }
     }

@@ -8,6 +8,7 @@ pub use tf_provider::{AttributePath, Diagnostic, Diagnostics};
 use super::schema::ResourceSchema;
 use super::value::{Path, PathStep};
 use super::wire;
+use crate::spec::{in_one_line, spelled_out};
 
 /// A diagnostic about the part of the configuration at `path`.
 ///
@@ -107,8 +108,9 @@ pub(super) fn to_wire(diagnostics: Diagnostics, schema: Option<&ResourceSchema>)
             let typed = schema.map_or_else(|| path.clone(), |schema| schema.typed_path(&path));
             wire::Diagnostic {
                 severity: severity.into(),
-                detail: naming(&path, &diagnostic),
-                summary: diagnostic.summary.into_owned(),
+                // Terraform prints both as they are, and clouds and replicas have words in them.
+                detail: spelled_out(&naming(&path, &diagnostic)).into_owned(),
+                summary: in_one_line(&diagnostic.summary).into_owned(),
                 attribute: (!typed.steps().is_empty()).then(|| path_to_wire(&shown(&typed))),
             }
         }
@@ -163,6 +165,17 @@ mod tests {
         assert_eq!(wire[0].attribute.as_ref().unwrap().steps.len(), 2);
         assert_eq!(wire[0].detail, "a[2]: because");
         assert_eq!(wire[1].attribute, None);
+    }
+
+    #[test]
+    fn words_of_others_do_not_drive_the_terminal() {
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.error_at(&Path::root(), "no\rwait", "the cloud says \u{1b}[2J\nand more");
+        let wire = to_wire(diagnostics, None);
+        assert_eq!(
+            (wire[0].summary.as_str(), wire[0].detail.as_str()),
+            ("no\\rwait", "the cloud says \\u001b[2J\nand more")
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::timeouts::{Limited, Timeouts};
 use super::value::{Path, Value};
 use super::{identities, labels, upgrades};
 use crate::cloud::Chain;
-use crate::engine::{EndpointView, Engine, RolloutView, Status};
+use crate::engine::{EndpointView, Engine, EngineError, RolloutView, Status};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EasEndpoint, EndpointName, EndpointSpec, FriendliEndpoint,
     LocalEndpoint, PolicyName, SagemakerEndpoint, VersionNumber, VertexAiEndpoint,
@@ -129,13 +129,7 @@ impl EndpointResource {
         endpoint: &EndpointName,
         diagnostics: &mut Diagnostics,
     ) -> Option<Option<EndpointView>> {
-        match engine.view(endpoint).await {
-            Ok(view) => Some(view),
-            Err(error) => {
-                diagnostics.error_at(&Path::root(), "The endpoint cannot be read", Chain(&error).to_string());
-                None
-            }
-        }
+        read(engine.view(endpoint).await, diagnostics)
     }
 
     /// Runs the rollout that was planned, and tells how it went.
@@ -202,7 +196,9 @@ impl ManagedResource for EndpointResource {
         else {
             return unchanged(state);
         };
-        match self.view(&engine, &endpoint, diagnostics).await {
+        let observed = self.connections.refresh.observe(&engine, &endpoint).await;
+        let view = async { engine.view_of(&endpoint, observed?).await };
+        match read(view.await, diagnostics) {
             None => unchanged(state),
             Some(None) => ReadOutcome::default(),
             Some(Some(view)) => {
@@ -420,6 +416,17 @@ impl EndpointResource {
         }
         state.set_attribute("labels", labels::own(&self.connections, state.attribute("effective_labels")));
     }
+}
+
+/// What was read of an endpoint, or a report that nothing could be.
+fn read(
+    view: Result<Option<EndpointView>, EngineError>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Option<EndpointView>> {
+    view.map_err(|error| {
+        diagnostics.error_at(&Path::root(), "The endpoint cannot be read", Chain(&error).to_string());
+    })
+    .ok()
 }
 
 /// Reports that a protected endpoint is to go, if it is one.

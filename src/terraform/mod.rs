@@ -52,6 +52,7 @@ mod identity;
 mod labels;
 mod lifecycle;
 mod plan_call;
+mod refresh;
 mod resource_calls;
 mod router;
 mod server;

@@ -17,6 +17,7 @@ use super::endpoint_token::EndpointTokenResource;
 use super::endpoint_version::EndpointVersionResource;
 use super::ephemeral::EphemeralResource;
 use super::function::Function;
+use super::refresh::Refresh;
 use super::resource::{DataSource, ManagedResource, Provider};
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
@@ -84,6 +85,8 @@ pub struct Connections {
     settings: RwLock<Settings>,
     engines: AsyncMutex<BTreeMap<CloudName, Engine>>,
     planned: Mutex<BTreeMap<VersionId, PinnedVersion>>,
+    /// Looks at endpoints while their states are refreshed.
+    pub(super) refresh: Refresh,
 }
 
 #[derive(Debug, Default)]

@@ -96,7 +96,10 @@ fn the_next_apply_finishes_after_the_provider_was_killed() {
     let (world, _, watcher, load, apply) = rolling();
     let plugin = world.plugin().expect("the provider runs");
     processes::kill(plugin.pid);
-    apply.wait_for(Duration::from_secs(20)).failed_with(&["Plugin did not respond"]);
+    // Terraform has two messages for it, by which of its calls sees the end first.
+    let output = apply.wait_for(Duration::from_secs(20)).failed_with(&["ApplyResourceChange"]);
+    let told = ["Plugin did not respond", "Request cancelled"];
+    assert!(told.iter().any(|told| output.message().contains(told)), "{}", output.stderr);
     assert!(world.ready_of(0) > 0, "the rollout had ended already");
     finishes(&world, watcher, load);
 }

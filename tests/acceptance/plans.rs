@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{Config, quoted};
 use super::programs::models;
 use super::world::World;
 
@@ -154,4 +154,24 @@ fn the_same_change_is_always_planned_the_same() {
         (plan.0["resource_changes"].clone(), plan.0["resource_drift"].clone())
     };
     assert_eq!(planned(), planned());
+}
+
+#[test]
+fn a_refresh_of_many_endpoints_takes_fewer_calls_than_there_are_endpoints() {
+    const ENDPOINTS: usize = 12;
+    let world = World::new();
+    let names = (1..ENDPOINTS).map(|index| format!("chat-{index}"));
+    let mut config = names.fold(world.config(), |config, name| config.and_endpoint(&name));
+    for index in 0..ENDPOINTS {
+        config.set_of(index, "version.scaling", "{ min_replicas = 1 }");
+    }
+    let local = format!("{{ data_dir = {}, device_slots = {ENDPOINTS} }}", quoted(&world.data_dir()));
+    world.write(&config.with("provider.local", local));
+    world.apply();
+    let calls = || usize::try_from(world.block_on(world.cloud().agent()).unwrap().calls).unwrap();
+    let before = calls();
+    let output = world.terraform(&["plan", "-refresh-only", "-detailed-exitcode"]);
+    assert_eq!(output.code, Some(0), "{}\n{}", output.stdout, output.stderr);
+    let taken = calls() - before;
+    assert!(taken < ENDPOINTS, "{taken} calls for {ENDPOINTS} endpoints");
 }

@@ -99,3 +99,55 @@ fn a_token_that_others_can_read_is_refused() {
     assert_eq!(output.code, Some(1), "{}", output.stderr);
     assert!(output.stderr.contains("chmod 600") && !output.stderr.contains(TOKEN), "{}", output.stderr);
 }
+
+#[test]
+fn an_agent_gets_none_of_the_credentials_that_terraform_had() {
+    let world = World::new();
+    world.write(&world.config());
+    let secret = [("AWS_SECRET_ACCESS_KEY", "key-4711-of-the-cloud"), ("GOOGLE_CREDENTIALS", "key-4711-too")];
+    world.start_terraform_with(&["apply", "-auto-approve"], &secret).wait().succeeded();
+    let mut pids = world.replica_pids();
+    pids.push(world.agent_pid());
+    for pid in pids {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        assert!(environment.contains("PATH=") && !environment.contains("key-4711"), "{environment}");
+    }
+}
+
+#[test]
+fn last_words_of_a_replica_do_not_drive_the_terminal() {
+    let (world, config) = World::applied(|config| config.with("policy.max_start_failures", 1));
+    let script = r"printf '\\033]0;owned\\007\\033[2Jno memory\\n' >&2; exit 3";
+    world.write(
+        &config.with("version.container", format!("{{ command = [\"/bin/sh\", \"-c\", \"{script}\"] }}")),
+    );
+    let output = world.terraform(&["apply", "-auto-approve"]).failed_with(&["rolled back", "no memory"]);
+    let shown = |arguments: &[&str]| {
+        let mut command = Command::new(PROVIDER);
+        command.args(arguments).arg("--data-dir").arg(world.data_dir()).args(["--color", "always"]);
+        let output = command.output().unwrap();
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+    };
+    let mut told = vec![output.stdout, output.stderr];
+    told.extend([&["watch", "chat"][..], &["watch", "chat", "--json"], &["status", "chat"]].map(shown));
+    assert!(told.iter().any(|text| text.contains("u001b]0;owned")), "{told:#?}");
+    for text in told {
+        assert!(
+            !text.contains("\u{1b}]") && !text.contains("\u{1b}[2J") && !text.contains('\u{7}'),
+            "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_provider_writes_is_for_its_user_alone() {
+    let world = World::new();
+    let ledger = world.path("far/ledger");
+    world.write(&world.config().with("provider.ledger", format!("\"file://{}\"", ledger.display())));
+    world.apply();
+    for folder in [world.data_dir(), ledger] {
+        let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+    }
+}

@@ -288,15 +288,15 @@ provider_installation {{
         let _not_running = command.output();
     }
 
+    /// A process names nothing for a moment while it is being started, so one look that finds none is not enough.
     fn is_empty_within(&self, bound: Duration) -> bool {
         let deadline = tokio::time::Instant::now() + bound;
-        while tokio::time::Instant::now() < deadline {
-            if self.processes().is_empty() {
-                return true;
-            }
+        let mut empty_looks = 0;
+        while empty_looks < 3 && tokio::time::Instant::now() < deadline {
+            empty_looks = if self.processes().is_empty() { empty_looks + 1 } else { 0 };
             std::thread::park_timeout(Duration::from_millis(20));
         }
-        false
+        empty_looks == 3
     }
 }
 

@@ -121,6 +121,13 @@ async fn a_tcp_port_needs_a_token_and_the_right_one() {
         assert!(!output.status.success() && error.contains(why), "{error}");
     }
     std::fs::set_permissions(&token_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    if is_root() {
+        std::os::unix::fs::chown(&token_file, Some(NOBODY), None).unwrap();
+        let output = run_agent(&["--data-dir", &data_dir, "--listen", &address, "--token-file", &token_file]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains("user 65534, who knows the token"), "{error}");
+        std::os::unix::fs::chown(&token_file, Some(0), None).unwrap();
+    }
     machine.start_agent(&["--listen", &address, "--token-file", &token_file]);
     machine.until_up().await;
     let over_tcp = |token: &str| {
@@ -161,4 +168,63 @@ async fn a_stale_socket_is_replaced() {
     machine.start_agent(&[]);
     machine.until_up().await;
     eventually("it answers", || async { machine.cloud.agent().await.ok() }).await;
+}
+
+/// A replica that is slow to listen, on a port that somebody else takes meanwhile and answers well on.
+#[tokio::test]
+async fn a_port_that_another_user_has_taken_gets_no_requests() {
+    let program = std::env::current_exe().unwrap();
+    let as_nobody = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--clear-groups"]).arg(&program);
+        command
+    };
+    if !is_root() || !as_nobody().arg("--list").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: needs root, setpriv, and a program that the other user can run");
+        return;
+    }
+    let machine = Machine::start().await;
+    let never_listens = serde_json::json!({ "container": { "command": ["/bin/sleep", "1000"] } });
+    machine.publish(0, &never_listens).await;
+    machine.start_replica("r0", 0).await.unwrap();
+    let port = eventually("the replica has a port", || async {
+        let replica = machine.replica("r0").await?;
+        replica.port.filter(|_| replica.pid.is_some())
+    })
+    .await;
+    let mut command = as_nobody();
+    command.args(["--exact", "access::answers_on_a_port"]).env("ANSWER_ON_PORT", port.to_string());
+    let _stranger = Stranger(command.spawn().unwrap());
+    eventually("the stranger is found out", || async {
+        let reason = machine.replica("r0").await?.replica.reason?;
+        reason.contains("of another user listens").then_some(())
+    })
+    .await;
+    let routed = machine.get("/").await;
+    assert!(routed.is_err(), "nobody is routed to a stranger: {routed:?}");
+}
+
+/// A process that ends with its test.
+struct Stranger(std::process::Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _ended = self.0.wait();
+    }
+}
+
+/// Not a test when run as one: a server under another user id.
+#[test]
+fn answers_on_a_port() {
+    use std::io::{Read, Write};
+    let Some(port) = std::env::var("ANSWER_ON_PORT").ok().and_then(|port| port.parse::<u16>().ok()) else {
+        return;
+    };
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    for stream in listener.incoming() {
+        let mut stream = stream.unwrap();
+        let _head = stream.read(&mut [0; 1024]);
+        let _answered = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    }
 }

@@ -53,8 +53,20 @@ async fn many_callers_at_once_start_one_agent() {
     }
     assert_eq!(pids.len(), 1, "{pids:?}");
     machine.cloud.shut_down_agent(true).await.unwrap();
-    let pid = *pids.first().unwrap();
-    eventually("the agent has ended", || async { (!is_alive(pid)).then_some(()) }).await;
+    assert!(!is_alive(*pids.first().unwrap()));
+}
+
+#[tokio::test]
+async fn a_gateway_ends_with_its_agent_even_if_their_folder_is_gone() {
+    let machine = Machine::without_agent();
+    let cloud = cloud(&machine.data_dir(), true);
+    let gateway =
+        eventually("the agent has a gateway", || async { cloud.agent().await.ok()?.gateway_pid }).await;
+    for file in ["gateway.sock", "gateway.pid"] {
+        std::fs::remove_file(machine.data_dir().join(file)).unwrap();
+    }
+    machine.cloud.shut_down_agent(true).await.unwrap();
+    eventually("a killed gateway is gone", || async { (!is_alive(gateway)).then_some(()) }).await;
 }
 
 #[tokio::test]
@@ -64,9 +76,10 @@ async fn a_call_to_an_agent_that_is_ending_is_answered_by_the_next_one() {
     let mut pids = BTreeSet::new();
     for _ in 0..5 {
         pids.insert(cloud.agent().await.unwrap().pid);
-        machine.cloud.shut_down_agent(true).await.unwrap();
-        // At once, while the agent is on its way out.
         let endpoint = EndpointSpec::named(chat());
+        // The call comes while the agent is on its way out.
+        let (ended, put) = tokio::join!(machine.cloud.shut_down_agent(true), cloud.put_endpoint(&endpoint));
+        ended.and(put).unwrap();
         cloud.put_endpoint(&endpoint).await.unwrap();
         cloud.delete_endpoint(&chat(), &drain(1)).await.unwrap();
     }

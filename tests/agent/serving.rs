@@ -7,7 +7,7 @@ use sluice::cloud::{Cloud, CloudErrorKind, FleetCloud};
 use sluice::fleet::ReplicaState;
 use sluice::spec::VersionNumber;
 
-use super::machine::{Machine, chat, drain, eventually, get, id, is_alive};
+use super::machine::{Machine, chat, drain, eventually, get, id, is_alive, within};
 
 #[tokio::test]
 async fn a_replica_is_started_routed_drained_and_gone() {
@@ -33,6 +33,22 @@ async fn a_replica_is_started_routed_drained_and_gone() {
     assert!(!is_alive(replica.pid.unwrap()));
     assert!(TcpStream::connect(("127.0.0.1", replica.port.unwrap())).is_err());
     assert_eq!(machine.cloud.agent().await.unwrap().device_slots_free, 4);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_change_is_told_of_the_next_one() {
+    let machine = Machine::start().await;
+    machine.publish(0, &json!({})).await;
+    let seen = machine.endpoint().await.fleet;
+    let (cloud, before) = (machine.cloud.clone(), seen.clone());
+    let waiting = tokio::spawn(async move { cloud.changed(&chat(), &before).await });
+    for _ in 0..20 {
+        assert_eq!(machine.endpoint().await.fleet.replicas, seen.replicas);
+    }
+    assert!(!waiting.is_finished(), "nothing has changed yet");
+    machine.start_replica("r0", 0).await.unwrap();
+    within("the change is told", waiting).await.unwrap();
+    within("what has changed already is told at once", machine.cloud.changed(&chat(), &seen)).await;
 }
 
 #[tokio::test]

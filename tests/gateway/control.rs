@@ -186,3 +186,15 @@ async fn metrics_are_prometheus_text_that_adds_up() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_gateway_that_nobody_calls_ends_by_itself_once_it_serves_nothing() {
+    let backend = Backend::named("a").await;
+    let gateway = Gateway::start_with(|options| options.abandoned_after = Duration::from_secs(3)).await;
+    let port = gateway.route(1, routes(&[("a", 1, backend.address)])).await;
+    let fed = tokio::time::Instant::now();
+    eventually("nobody has called for long", async || fed.elapsed() > Duration::from_millis(4500)).await;
+    assert_eq!(fetch(&http_client(), get(port)).await.body(), "a");
+    gateway.put(2, []).await;
+    eventually("it has ended", async || gateway.run.is_finished()).await;
+}

@@ -7,7 +7,7 @@ use sluice::engine::{EngineError, Report, verify};
 use sluice::fleet::{Fleet, GateVerdict};
 use sluice::ledger::{Entry, EntryKind, Ledger};
 use sluice::rollout::{Limits, Phase, Record};
-use sluice::spec::{CloudName, EndpointName, OnInterrupt, RolloutRevision, VersionNumber};
+use sluice::spec::{CloudName, EndpointName, OnInterrupt, ReplicaId, RolloutRevision, VersionNumber};
 use sluice::version::Digest;
 
 use super::clock::Millis;
@@ -107,14 +107,22 @@ pub fn watch(world: &mut World, change: &Change, governing: Option<&Record>, see
 }
 
 /// No version gets more of the traffic than its ready replicas can carry, and nobody is left without an answer.
+///
+/// Replicas that were told to go carry nothing: they may be gone at any moment, and what stays takes their part.
 pub fn overload(
     fleet: &Fleet,
     weights: Option<&BTreeMap<VersionNumber, u32>>,
     record: &Record,
 ) -> Option<String> {
     let weights = weights?;
-    let ready = |version: VersionNumber| u32::try_from(fleet.ready_of(version)).unwrap();
-    let serving = u32::try_from(fleet.ready()).unwrap();
+    let told_to_go = |id: &ReplicaId| record.stopping.iter().any(|stop| &stop.replica == id);
+    let staying =
+        fleet.replicas.iter().filter(|replica| replica.state.is_ready() && !told_to_go(&replica.id));
+    let staying: Vec<VersionNumber> = staying.map(|replica| replica.version).collect();
+    let ready = |version: VersionNumber| {
+        u32::try_from(staying.iter().filter(|one| **one == version).count()).unwrap()
+    };
+    let serving = u32::try_from(staying.len()).unwrap();
     if serving > 0 && weights.iter().all(|(version, weight)| *weight == 0 || ready(*version) == 0) {
         return Some(format!("{weights:?} leaves out everything that is ready"));
     }

@@ -62,7 +62,7 @@ fn every_feature_is_shown_by_tests_that_exist_or_says_that_it_is_not() {
 }
 
 /// Whether a file holds a test of this name, and not only a function.
-fn is_test(text: &str, name: &str) -> bool {
+pub fn is_test(text: &str, name: &str) -> bool {
     let head = format!("fn {name}(");
     let lines: Vec<&str> = text.lines().collect();
     // Those of `tests/protocol` have no harness: they are listed.

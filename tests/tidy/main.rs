@@ -7,9 +7,11 @@
 )]
 
 mod features;
+mod figures;
 mod imports;
 mod links;
 mod pages;
+mod security;
 mod sizes;
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The agent, endpoints and replicas.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -11,7 +13,7 @@ use crate::agent::refusal::Refusal;
 use crate::agent::supervisor::Call;
 use crate::cloud::Chain;
 use crate::cloud::local::types::{
-    AgentStatus, EndpointStatus, ErrorKind, ReplicaStatus, Shutdown, StartReplica, StopReplica,
+    AgentStatus, EndpointStatus, ErrorKind, FleetMark, ReplicaStatus, Shutdown, StartReplica, StopReplica,
 };
 use crate::fleet::Figures;
 
@@ -32,6 +34,25 @@ pub(super) async fn list(State(context): State<Context>) -> Answer<Vec<EndpointS
 pub(super) async fn read(State(context): State<Context>, Path(name): Path<String>) -> Answer<EndpointStatus> {
     let name = endpoint_name(&name)?;
     Ok(Json(context.supervision.call(|reply| Call::Get(name, reply)).await?))
+}
+
+/// Longest wait for a change of an endpoint. Who wants to know longer asks again.
+const WATCH_MAX: Duration = Duration::from_secs(10);
+
+/// Answers when the endpoint is no longer as the caller saw it, or after a while.
+pub(super) async fn watch(
+    State(context): State<Context>,
+    Path((name, seen)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    let name = endpoint_name(&name)?;
+    let seen = seen.parse().map(FleetMark).map_err(|_| {
+        Refusal::new(ErrorKind::Invalid, "the mark of what was seen must be a decimal number")
+    })?;
+    let changed = context.supervision.call(|reply| Call::Watch(name, seen, reply));
+    match tokio::time::timeout(WATCH_MAX, changed).await {
+        Ok(Err(refusal)) => Err(refusal),
+        Ok(Ok(())) | Err(_) => Ok(StatusCode::NO_CONTENT),
+    }
 }
 
 pub(super) async fn figures(State(context): State<Context>, Path(name): Path<String>) -> Answer<Figures> {

@@ -37,6 +37,9 @@ use crate::spec::{EndpointName, ReplicaId, VersionNumber};
 /// Largest body: a version with as many settings as are allowed.
 const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Most of an error about a body that is told.
+const SHOWN_CHARS_MAX: usize = 400;
+
 /// What handlers need.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -71,6 +74,7 @@ pub fn router(context: Context) -> Router {
         .route("/v1/sources/inspect", post(versions::inspect))
         .route("/v1/endpoints", get(endpoints::list))
         .route("/v1/endpoints/:name", get(endpoints::read).put(endpoints::write).delete(endpoints::delete))
+        .route("/v1/endpoints/:name/changes/:seen", get(endpoints::watch))
         .route("/v1/endpoints/:name/figures", get(endpoints::figures))
         .route("/v1/endpoints/:name/secrets", put(private::keep_secrets).delete(private::forget_secrets))
         .route("/v1/endpoints/:name/tokens", post(private::issue_token))
@@ -126,8 +130,11 @@ impl IntoResponse for Refusal {
 type Answer<T> = Result<axum::Json<T>, Refusal>;
 
 fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Refusal> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Refusal::new(ErrorKind::Invalid, format!("the body cannot be read: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| {
+        // It may quote the body.
+        let error: String = error.to_string().chars().take(SHOWN_CHARS_MAX).collect();
+        Refusal::new(ErrorKind::Invalid, format!("the body cannot be read: {error}"))
+    })
 }
 
 fn endpoint_name(text: &str) -> Result<EndpointName, Refusal> {

@@ -14,7 +14,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::activity::Busy;
 use super::endpoint::Endpoint;
 use super::framing::{Framing, Piece};
 use super::replica::InFlight;
@@ -133,14 +132,7 @@ impl Coding {
 
 /// The body on its way to a client.
 #[derive(Debug)]
-pub(super) struct ResponseBody {
-    source: Source,
-    /// The client's connection is not idle while this lives.
-    _busy: Busy,
-}
-
-#[derive(Debug)]
-enum Source {
+pub(super) enum ResponseBody {
     /// An answer of the gateway itself.
     Own(Full<Bytes>),
     /// An answer of a replica.
@@ -163,15 +155,15 @@ pub(super) struct Relayed {
 }
 
 impl ResponseBody {
-    pub(super) fn own(text: impl Into<Bytes>, busy: Busy) -> Self {
-        Self { source: Source::Own(Full::new(text.into())), _busy: busy }
+    pub(super) fn own(text: impl Into<Bytes>) -> Self {
+        Self::Own(Full::new(text.into()))
     }
 
-    pub(super) fn relayed(mut relayed: Relayed, busy: Busy) -> Self {
+    pub(super) fn relayed(mut relayed: Relayed) -> Self {
         if relayed.framing.is_ended() {
             relayed.ended();
         }
-        Self { source: Source::Relayed(relayed), _busy: busy }
+        Self::Relayed(relayed)
     }
 }
 
@@ -229,25 +221,25 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        match &mut self.get_mut().source {
-            Source::Own(own) => Pin::new(own).poll_frame(cx).map_err(|never| match never {}),
-            Source::Relayed(relayed) => {
+        match self.get_mut() {
+            Self::Own(own) => Pin::new(own).poll_frame(cx).map_err(|never| match never {}),
+            Self::Relayed(relayed) => {
                 relayed.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Own(own) => own.is_end_stream(),
-            Source::Relayed(relayed) => relayed.under_way.is_none() && relayed.broken.is_none(),
+        match self {
+            Self::Own(own) => own.is_end_stream(),
+            Self::Relayed(relayed) => relayed.under_way.is_none() && relayed.broken.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Own(own) => own.size_hint(),
-            Source::Relayed(relayed) => match relayed.framing {
+        match self {
+            Self::Own(own) => own.size_hint(),
+            Self::Relayed(relayed) => match relayed.framing {
                 Framing::Length(left) => SizeHint::with_exact(left),
                 Framing::Chunked(_) | Framing::UntilClose => SizeHint::default(),
             },

@@ -1,8 +1,7 @@
 //! The control API: HTTP/1.1 and JSON on a unix socket that only the owner can reach.
 
 use std::convert::Infallible;
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io;
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::super::private_socket;
 use super::GatewayError;
 use super::serving::{Serving, TableError};
 use super::table::{ControlRefusal, METRICS_PATH, RefusalCode, SHUTDOWN_PATH, STATUS_PATH, TABLE_PATH};
@@ -69,13 +69,7 @@ impl ControlSocket {
         if is_answered(path).await {
             return Err(GatewayError::AlreadyRunning { path: path.to_owned() });
         }
-        match fs::remove_file(path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(failed(source)),
-            _ => {}
-        }
-        let listener = UnixListener::bind(path).map_err(failed)?;
-        // Between the two calls the directory keeps others out.
-        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+        let listener = private_socket::listen(path).map_err(failed)?;
         Ok(Self { listener, path: path.to_owned(), _lock: lock })
     }
 }
@@ -149,6 +143,7 @@ async fn serve_connection(stream: UnixStream, serving: Arc<Serving>) {
 }
 
 async fn answer(serving: &Serving, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    serving.touch();
     let path = request.uri().path();
     match (request.method(), path) {
         (&Method::PUT, TABLE_PATH) => put_table(serving, request.into_body()).await,

@@ -10,15 +10,14 @@ use std::sync::Arc;
 use http::header::{AUTHORIZATION, CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::Context;
-use super::activity::Activity;
 use super::body::{Relayed, RequestBody, RequestBodyError, ResponseBody};
 use super::endpoint::Endpoint;
 use super::framing::Head;
 use super::headers;
+use super::places::Place;
 use super::refuse::{Cause, Refusal};
 use super::replica::{InFlight, Replica};
 use super::upgrade;
@@ -40,8 +39,7 @@ pub(super) struct Route {
     /// The client's address.
     pub(super) client: HeaderValue,
     /// The client's place among all connections; tunnels keep it when the connection itself is done.
-    pub(super) permit: Arc<OwnedSemaphorePermit>,
-    pub(super) activity: Arc<Activity>,
+    pub(super) place: Arc<Place>,
     /// Whose connections to replicas its requests use.
     pub(super) worker: usize,
 }
@@ -52,7 +50,7 @@ pub(super) async fn answer(route: &Route, request: Request<Incoming>) -> Respons
         Ok(response) => response,
         Err(refusal) => {
             route.endpoint.metrics.refused(refusal.cause);
-            refusal.into_response(route.activity.busy())
+            refusal.into_response()
         }
     }
 }
@@ -60,7 +58,6 @@ pub(super) async fn answer(route: &Route, request: Request<Incoming>) -> Respons
 async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
     let options = &route.context.options;
     let started = Instant::now();
-    let busy = route.activity.busy();
     let protocol = headers::wanted_upgrade(request.version(), request.headers());
     let client_upgrade = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
     authorize(route, request.headers_mut())?;
@@ -91,7 +88,7 @@ async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response
                 response_headers.insert(UPGRADE, protocol);
             }
             upgrade::tunnel(route, client_upgrade, upstream, in_flight);
-            ResponseBody::own("", busy)
+            ResponseBody::own("")
         }
         (StatusCode::SWITCHING_PROTOCOLS, None) => {
             replica.failed(&"the replica changed the protocol without being asked");
@@ -105,7 +102,7 @@ async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response
             let (framing, reusable, worker) = (head.framing, head.reusable, route.worker);
             let under_way = Some((upstream, in_flight));
             let relayed = Relayed { under_way, broken: None, framing, waiting, reusable, worker };
-            ResponseBody::relayed(relayed, busy)
+            ResponseBody::relayed(relayed)
         }
     };
     let mut response = Response::new(body);

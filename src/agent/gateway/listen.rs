@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::activity::Activity;
 use super::alarm::Seldom;
 use super::endpoint::Endpoint;
 use super::forward::{self, Route};
+use super::places::Answering;
 use super::{Context, socket};
 
 /// Connections that wait in the kernel until they are accepted.
@@ -80,24 +80,23 @@ async fn accept(
     stop: CancellationToken,
 ) {
     let next = async || {
-        // A place first: what has none stays in the kernel's queue.
-        let permit = context.connections.clone().acquire_owned().await.ok()?;
-        loop {
+        let (stream, client) = loop {
             match listener.accept().await.and_then(|(stream, client)| Ok((stream.into_std()?, client))) {
-                Ok((stream, client)) => return Some((stream, client, permit)),
+                Ok(accepted) => break accepted,
                 Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
             }
-        }
+        };
+        // Others have to leave for it only once it is there; what comes after it stays in the kernel's queue.
+        Some((stream, client, context.places.take().await?))
     };
-    while let Some(Some((stream, client, permit))) = stop.run_until_cancelled(next()).await {
+    while let Some(Some((stream, client, place))) = stop.run_until_cancelled(next()).await {
         let Some((worker, runtime)) = context.workers.next() else { return };
         let route = Arc::new(Route {
             context: context.clone(),
             endpoint: endpoint.clone(),
             client: HeaderValue::from_str(&client.ip().to_canonical().to_string())
                 .unwrap_or(HeaderValue::from_static("unknown")),
-            permit: Arc::new(permit),
-            activity: Activity::begin(),
+            place: Arc::new(place),
             worker,
         });
         context.tasks.spawn_on(serve(route, stream, stop.clone()), runtime);
@@ -112,19 +111,30 @@ async fn serve(route: Arc<Route>, stream: std::net::TcpStream, stop: Cancellatio
     let (deadline, abort) = (options.request_head_deadline, route.context.abort.clone());
     let mut start = [0; 3];
     // A look costs one call and leaves the bytes; no method of HTTP/1.1 begins so.
-    let looked = stop.run_until_cancelled(tokio::time::timeout(deadline, stream.peek(&mut start))).await;
-    let Some(Ok(Ok(_))) = looked else { return };
+    let looked = tokio::select! {
+        looked = tokio::time::timeout(deadline, stream.peek(&mut start)) => looked,
+        () = stop.cancelled() => return,
+        () = route.place.asked_to_leave() => return,
+    };
+    let Ok(Ok(_)) = looked else { return };
     let service = {
         let route = route.clone();
         service_fn(move |request| {
             let route = route.clone();
-            async move { Ok::<_, Infallible>(forward::answer(&route, request).await) }
+            let busy = route.place.occupy();
+            async move {
+                let response = forward::answer(&route, request).await;
+                Ok::<_, Infallible>(response.map(|body| Answering::new(body, busy)))
+            }
         })
     };
     let io = TokioIo::new(stream);
+    let place = route.place.clone();
     let told = async move {
         tokio::select! {
             () = stop.cancelled() => Told::Finish,
+            // Even the beginning of a request is given up.
+            () = place.asked_to_leave() => if place.is_idle() { Told::Leave } else { Told::Finish },
             () = abort.cancelled() => Told::Leave,
         }
     };
@@ -144,7 +154,7 @@ async fn serve(route: Arc<Route>, stream: std::net::TcpStream, stop: Cancellatio
             .writev(false)
             .serve_connection(io, service)
             .with_upgrades();
-        let idle = route.activity.clone().idle_for(deadline);
+        let idle = route.place.clone().idle_for(deadline);
         let told = async move {
             tokio::select! {
                 told = told => told,

@@ -18,7 +18,6 @@
 //! It does not judge replicas: whether one is ready is the agent's to know. It does not queue: without a ready
 //! replica a request is refused at once.
 
-mod activity;
 mod alarm;
 mod balance;
 mod body;
@@ -31,6 +30,7 @@ mod headers;
 mod listen;
 mod metrics;
 mod options;
+mod places;
 mod pool;
 mod refuse;
 mod replica;
@@ -56,6 +56,7 @@ use tokio_util::task::TaskTracker;
 pub use self::client::{GatewayClient, GatewayClientError};
 use self::control::ControlSocket;
 pub use self::options::{GatewayOptions, Signals};
+use self::places::Places;
 use self::serving::Serving;
 use self::worker::Workers;
 
@@ -121,7 +122,7 @@ struct Context {
     /// Ends every task at once.
     abort: CancellationToken,
     /// Places for clients' connections.
-    connections: Arc<Semaphore>,
+    places: Arc<Places>,
     /// Where they are served.
     workers: Workers,
 }
@@ -144,7 +145,7 @@ pub async fn run(options: GatewayOptions) -> Result<(), GatewayError> {
         options,
         tasks: TaskTracker::new(),
         abort: CancellationToken::new(),
-        connections: Arc::new(Semaphore::new(connections_max)),
+        places: Arc::new(Places::new(connections_max)),
         workers,
     });
     let serving = Arc::new(Serving::new(context.clone()));
@@ -152,7 +153,7 @@ pub async fn run(options: GatewayOptions) -> Result<(), GatewayError> {
     tokio::select! {
         () = serving.ending.cancelled() => {}
         () = told_by_signal(&mut signals) => {}
-        () = evict_regularly(&serving) => {}
+        () = evict_until_abandoned(&serving) => {}
     }
     shut_down(&context, &serving, shutdown_deadline).await;
     // It ends by itself, within its own deadline, once the gateway is told to end.
@@ -170,10 +171,10 @@ async fn shut_down(context: &Context, serving: &Serving, deadline: Duration) {
     }
 }
 
-async fn evict_regularly(serving: &Serving) {
+async fn evict_until_abandoned(serving: &Serving) {
     let mut ticks = tokio::time::interval(EVICT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    while !serving.is_abandoned() {
         ticks.tick().await;
         serving.evict(Instant::now());
     }

@@ -24,11 +24,14 @@ pub struct GatewayOptions {
     pub idle_gap_max: Duration,
     /// How long requests in flight may go on after the gateway was told to end.
     pub shutdown_deadline: Duration,
+    /// A gateway that has no endpoints and that nobody has called for so long ends by itself: the folder with its
+    /// control socket may be gone, and then nobody could end it. One that has endpoints goes on serving for ever.
+    pub abandoned_after: Duration,
     /// Request bodies above this many bytes are refused.
     pub request_body_bytes_max: u64,
     /// Request heads above this many bytes are refused.
     pub request_head_bytes_max: usize,
-    /// Client connections, over all endpoints; more wait in the kernel's queue.
+    /// Client connections, over all endpoints. When there are as many, those that do nothing make room for new ones.
     pub connections_max: usize,
 }
 
@@ -44,6 +47,7 @@ impl GatewayOptions {
             first_byte_deadline: Duration::from_mins(5),
             idle_gap_max: Duration::from_mins(5),
             shutdown_deadline: Duration::from_secs(30),
+            abandoned_after: Duration::from_mins(1),
             request_body_bytes_max: 64 * 1024 * 1024,
             request_head_bytes_max: 64 * 1024,
             connections_max: 8192,

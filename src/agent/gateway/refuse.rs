@@ -3,7 +3,6 @@
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::activity::Busy;
 use super::body::ResponseBody;
 
 /// Why a request is not relayed.
@@ -81,13 +80,13 @@ impl Refusal {
         Self { cause, message }
     }
 
-    pub(super) fn into_response(self, busy: Busy) -> Response<ResponseBody> {
+    pub(super) fn into_response(self) -> Response<ResponseBody> {
         let status = self.cause.status();
         let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
         let body = serde_json::json!({
             "error": { "message": self.message, "type": kind, "param": null, "code": self.cause.code() }
         });
-        let mut response = Response::new(ResponseBody::own(body.to_string(), busy));
+        let mut response = Response::new(ResponseBody::own(body.to_string()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -24,6 +24,7 @@ pub(super) struct Serving {
     /// One table at a time.
     applying: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    last_call: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +70,20 @@ impl Serving {
             ending: CancellationToken::new(),
             applying: tokio::sync::Mutex::default(),
             state: Mutex::default(),
+            last_call: Mutex::new(Instant::now()),
         }
+    }
+
+    /// Somebody called the control API just now.
+    pub(super) fn touch(&self) {
+        *lock(&self.last_call) = Instant::now();
+    }
+
+    /// Serves nothing, and nobody has called for so long that nobody will: its agent asks every second.
+    pub(super) fn is_abandoned(&self) -> bool {
+        let state = lock(&self.state);
+        let idle = state.endpoints.is_empty() && !state.leaving.iter().any(|gone| gone.has_in_flight());
+        idle && lock(&self.last_call).elapsed() >= self.context.options.abandoned_after
     }
 
     /// Applies a table: whatever it says is in force when this returns.

@@ -1,7 +1,6 @@
 //! Tunnels: after a change of protocol (a websocket) bytes go both ways until one side ends.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 pub(super) fn tunnel(route: &Route, client: OnUpgrade, replica: Box<Upstream>, in_flight: InFlight) {
     let abort = route.context.abort.clone();
     let endpoint = route.endpoint.clone();
-    let permit = Arc::clone(&route.permit);
+    let busy = route.place.occupy();
     let carry = async move {
         let Ok(Ok(client)) = tokio::time::timeout(HANDOVER_DEADLINE, client).await else {
             in_flight.replica().failed(&"the change of protocol was not completed");
@@ -36,7 +35,7 @@ pub(super) fn tunnel(route: &Route, client: OnUpgrade, replica: Box<Upstream>, i
             endpoint.metrics.request_bytes.fetch_add(sent, Relaxed);
             in_flight.replica().metrics.response_bytes.fetch_add(received, Relaxed);
         }
-        drop((in_flight, permit));
+        drop((in_flight, busy));
     };
     route.context.tasks.spawn(async move {
         let _ = abort.run_until_cancelled(carry).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::leave::TERMINATE_GRACE;
 use super::{CheckFailure, Checks, Effect, Phase, ProcessIdentity, Replica, after};
 use crate::spec::HealthCheck;
 
@@ -84,6 +85,13 @@ impl Replica {
         Vec::new()
     }
 
+    /// No failed start: that would be held against the version.
+    pub(super) fn no_room(&mut self, reason: String, now: Timestamp) -> Vec<Effect> {
+        self.reason = Some(reason);
+        self.wait_for_restart(now);
+        Vec::new()
+    }
+
     pub(super) fn checked(
         &mut self,
         result: Result<(), CheckFailure>,
@@ -114,6 +122,7 @@ impl Replica {
                 let what = match failure {
                     CheckFailure::Status(status) => format!("answered {status}"),
                     CheckFailure::NoAnswer => format!("had no answer within {}", health.timeout),
+                    CheckFailure::Foreign => "was answered by another user's process".to_owned(),
                 };
                 let path = health.path.escape_debug();
                 self.fail(format!("health check {path} {what}, {} times in a row", self.failed_checks));
@@ -141,6 +150,9 @@ impl Replica {
         let reason = match self.last_failure {
             Some(CheckFailure::Status(status)) => {
                 format!("health check {} answered {status} for {timeout}", health.path.escape_debug())
+            }
+            Some(CheckFailure::Foreign) => {
+                format!("a process of another user listens on port {}", self.port.unwrap_or_default())
             }
             _ => format!("no answer on port {} within {timeout}", self.port.unwrap_or_default()),
         };
@@ -186,13 +198,37 @@ impl Replica {
         Vec::new()
     }
 
-    pub(super) fn restored(&mut self) -> Vec<Effect> {
+    pub(super) fn restored(&mut self, now: Timestamp) -> Vec<Effect> {
+        self.forget_the_future(now);
         match self.phase {
             Phase::Allocated => vec![Effect::Spawn],
             Phase::Warmed => vec![Effect::Admit],
             Phase::Terminating { .. } => vec![Effect::Terminate],
             Phase::Ending | Phase::Killed => vec![Effect::Kill],
             _ => Vec::new(),
+        }
+    }
+
+    /// The clock may have been set back since the last agent wrote: nothing then takes longer than it would have.
+    fn forget_the_future(&mut self, now: Timestamp) {
+        for at in [&mut self.started_at, &mut self.stop_requested_at].into_iter().flatten() {
+            *at = (*at).min(now);
+        }
+        self.requested_at = self.requested_at.min(now);
+        let stop = self.stop.as_ref();
+        match &mut self.phase {
+            Phase::Ready { since } => *since = (*since).min(now),
+            Phase::Waiting { until } => *until = (*until).min(after(now, BACKOFF_MAX)),
+            Phase::Settling { until } => {
+                let longest = stop.map_or(Duration::ZERO, |stop| stop.unroute_delay.as_duration());
+                *until = (*until).min(after(now, longest));
+            }
+            Phase::Draining { until } => {
+                let longest = stop.map_or(Duration::ZERO, |stop| stop.drain_timeout.as_duration());
+                *until = (*until).min(after(now, longest));
+            }
+            Phase::Terminating { kill_at } => *kill_at = (*kill_at).min(after(now, TERMINATE_GRACE)),
+            _ => {}
         }
     }
 

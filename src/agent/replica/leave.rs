@@ -8,7 +8,7 @@ use super::{Effect, Phase, Replica, after};
 use crate::cloud::local::types::StopReplica;
 
 /// Time between the polite signal and the final one.
-const TERMINATE_GRACE: Duration = Duration::from_secs(10);
+pub(super) const TERMINATE_GRACE: Duration = Duration::from_secs(10);
 
 impl Replica {
     pub(super) fn stop(&mut self, stop: &StopReplica, now: Timestamp) -> Vec<Effect> {

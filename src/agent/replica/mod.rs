@@ -146,6 +146,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Its process was not started, because the machine has run out of something.
+    NoRoom {
+        /// Of what.
+        reason: String,
+    },
     /// A health check ended.
     Checked(Result<(), CheckFailure>),
     /// A warm-up request ended.
@@ -178,6 +183,8 @@ pub enum CheckFailure {
     Status(u16),
     /// No answer.
     NoAnswer,
+    /// An answer of another user's process, which has taken the port.
+    Foreign,
 }
 
 /// Why a warm-up request failed.
@@ -261,6 +268,7 @@ impl Replica {
             Event::Refused { reason } => next.refused(reason),
             Event::Spawned { process, port, log_offset } => next.spawned(process, port, log_offset, now),
             Event::SpawnFailed { reason } => next.spawn_failed(reason, now),
+            Event::NoRoom { reason } => next.no_room(reason, now),
             Event::Checked(result) => next.checked(result, now, checks),
             Event::WarmupEnded(result) => next.warmup_ended(result, checks.warmup),
             Event::Admitted => next.admitted(now),
@@ -269,7 +277,7 @@ impl Replica {
             Event::Stop(stop) => next.stop(&stop, now),
             Event::Unrouted => next.unrouted(now),
             Event::InFlight(count) => next.in_flight(count, now),
-            Event::Restored => next.restored(),
+            Event::Restored => next.restored(now),
         };
         (next, effects)
     }
@@ -291,6 +299,15 @@ impl Replica {
     /// Something is to happen to it soon.
     pub const fn is_moving(&self) -> bool {
         !matches!(self.phase, Phase::Ready { .. } | Phase::Requested | Phase::Gone)
+    }
+
+    /// When it has waited long enough for what it waits for.
+    pub const fn deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Waiting { until } | Phase::Settling { until } | Phase::Draining { until } => Some(until),
+            Phase::Terminating { kill_at } => Some(kill_at),
+            _ => None,
+        }
     }
 
     /// The rung on which it stands.

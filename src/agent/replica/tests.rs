@@ -113,6 +113,7 @@ fn a_start_that_takes_too_long_fails_and_says_how_the_health_check_went() {
     for (failure, reason) in [
         (CheckFailure::NoAnswer, "no answer on port 20001 within 1m"),
         (CheckFailure::Status(503), "health check /health answered 503 for 1m"),
+        (CheckFailure::Foreign, "a process of another user listens on port 20001"),
     ] {
         let more = vec![(1.0, Event::Checked(Err(failure))), (59.9, Event::Tick), (60.0, Event::Tick)];
         let (replica, effects) = after(started(), more);
@@ -239,6 +240,46 @@ fn a_replica_that_dies_while_it_leaves_is_not_restarted() {
 }
 
 #[test]
+fn a_machine_that_has_run_out_of_something_is_not_held_against_the_version() {
+    let no_room = || Event::NoRoom { reason: "no free port".to_owned() };
+    let (replica, effects) = play(vec![(0.0, Event::Allocated { devices: vec![2] }), (0.0, no_room())]);
+    assert_eq!((replica.state(), replica.start_failures, effects), (ReplicaState::Unhealthy, 0, vec![]));
+    assert_eq!(replica.reason.as_deref(), Some("no free port"));
+    let again = vec![
+        (0.0, Event::Allocated { devices: vec![2] }),
+        (0.0, no_room()),
+        (0.6, Event::Tick),
+        (0.6, no_room()),
+    ];
+    let (replica, _) = play(again.clone());
+    assert_eq!(replica.phase, Phase::Waiting { until: at(1.6) }, "it tries again, less and less often");
+    let (replica, effects) = play([again, vec![(1.7, Event::Tick)]].concat());
+    assert_eq!((replica.phase, effects), (Phase::Allocated, vec![Effect::Spawn]));
+}
+
+#[test]
+fn after_a_clock_was_set_back_nothing_takes_longer_than_it_would_have() {
+    // The last agent wrote at second 5000; the next one starts at second 1000.
+    let late =
+        |events: Vec<(f64, Event)>| events.into_iter().map(|(at, event)| (at + 5000.0, event)).collect();
+    let restored = |events: Vec<(f64, Event)>, wait: f64| {
+        after(late(events), vec![(1000.0, Event::Restored), (1000.0 + wait, Event::Tick)]).0
+    };
+    let failed = [started(), vec![(1.0, exited()), (1.0, Event::GroupGone)]].concat();
+    assert!(matches!(restored(failed.clone(), 0.0).phase, Phase::Waiting { .. }));
+    assert_eq!(restored(failed, 31.0).phase, Phase::Allocated);
+    let draining = [ready(), vec![(4.0, stop(20, 0)), (4.0, Event::Unrouted), (4.0, Event::Tick)]].concat();
+    assert!(matches!(restored(draining.clone(), 19.0).phase, Phase::Draining { .. }));
+    assert!(matches!(restored(draining.clone(), 21.0).phase, Phase::Terminating { .. }));
+    let terminating = [draining, vec![(5.0, Event::InFlight(0))]].concat();
+    assert!(matches!(restored(terminating.clone(), 9.0).phase, Phase::Terminating { .. }));
+    assert_eq!(restored(terminating, 11.0).phase, Phase::Killed);
+    let starting = restored(started(), 61.0);
+    assert_eq!(starting.phase, Phase::Ending, "60 s to start, from now on");
+    assert_eq!(restored(ready(), 0.0).ready_since(), Some(at(1000.0)));
+}
+
+#[test]
 fn a_restarted_agent_repeats_what_may_not_have_been_done() {
     let restored = |events: Vec<(f64, Event)>| after(events, vec![(99.0, Event::Restored)]).1;
     assert_eq!(restored(vec![(0.0, Event::Allocated { devices: vec![] })]), [Effect::Spawn]);
@@ -287,7 +328,7 @@ fn a_warm_up_that_fails_is_a_failed_start_and_says_how() {
     let broken = WarmupFailure::Broken("the connection ended too early".to_owned());
     let head = "was answered with status 500 by POST /v1/completions";
     for (failure, what) in [
-        (status("out of\nmemory\u{1b}[0m \"é\"\n"), format!("{head}: out of\\nmemory\\u{{1b}}[0m \"é\"")),
+        (status("out of\nmemory\u{1b}[0m \"é\"\n"), format!("{head}: out of\\nmemory\\u001b[0m \"é\"")),
         (status(&"é".repeat(300)), format!("{head}: {}", "é".repeat(200))),
         (status(""), head.to_owned()),
         (WarmupFailure::NoAnswer, "had no answer within 30s".to_owned()),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Effect, Phase, Replica, WarmupFailure};
-use crate::spec::Warmup;
+use crate::spec::{Warmup, in_one_line};
 
 /// Characters of an answer that are told.
 const TOLD_MAX: usize = 200;
@@ -52,15 +52,7 @@ fn tell(failure: &WarmupFailure, warmup: &Warmup) -> String {
     }
 }
 
-/// The beginning of a text, with control characters escaped.
+/// The beginning of a text, in one line.
 fn printable(text: &str) -> String {
-    let mut told = String::new();
-    for character in text.chars().take(TOLD_MAX) {
-        if character.is_control() {
-            told.extend(character.escape_default());
-        } else {
-            told.push(character);
-        }
-    }
-    told
+    in_one_line(&text.chars().take(TOLD_MAX).collect::<String>()).into_owned()
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Supervisor, Waiting};
+use super::{Supervisor, Waiting, Watcher};
 use crate::agent::desired::{Endpoint, EndpointRecord, VersionRecord};
 use crate::agent::refusal::Refusal;
 use crate::agent::replica::{Event, Replica, STOP_AT_ONCE};
 use crate::agent::store::Change;
 use crate::cloud::local::types::{
-    AgentStatus, EndpointStatus, ErrorKind, PutEndpoint, PutWeights, ReplicaStatus, StopReplica,
+    AgentStatus, EndpointStatus, ErrorKind, FleetMark, PutEndpoint, PutWeights, ReplicaStatus, StopReplica,
 };
 use crate::fleet::{Figures, ReplicaState};
 use crate::spec::{EndpointName, ReplicaId, VersionNumber};
@@ -27,6 +27,8 @@ pub enum Call {
     Agent(Reply<AgentStatus>),
     List(Reply<Vec<EndpointStatus>>),
     Get(EndpointName, Reply<EndpointStatus>),
+    /// Answered when the endpoint is no longer as it was seen.
+    Watch(EndpointName, FleetMark, Reply<()>),
     Figures(EndpointName, Reply<Figures>),
     Put(EndpointName, PutEndpoint, Reply<EndpointStatus>),
     Delete(EndpointName, StopReplica, Reply<()>),
@@ -36,7 +38,10 @@ pub enum Call {
     Start(EndpointName, ReplicaId, VersionNumber, u64, Reply<ReplicaStatus>),
     Stop(EndpointName, ReplicaId, StopReplica, u64, Reply<ReplicaStatus>),
     Weigh(EndpointName, PutWeights, u64, Reply<EndpointStatus>),
-    Shutdown { stop_replicas: bool, reply: Reply<()> },
+    Shutdown {
+        stop_replicas: bool,
+        reply: Reply<()>,
+    },
 }
 
 /// Handle by which the control API calls the loop.
@@ -79,6 +84,12 @@ impl Supervisor {
                 send(reply, names.iter().map(|name| self.endpoint_status(name)).collect());
             }
             Call::Get(name, reply) => send(reply, self.endpoint_status(&name)),
+            Call::Watch(endpoint, seen, reply) => {
+                // Callers that lost their patience are gone.
+                self.watchers.retain(|watcher| !watcher.reply.is_closed());
+                self.watchers.push(Watcher { endpoint: endpoint.clone(), seen, reply });
+                self.tell_watchers(&endpoint);
+            }
             Call::Figures(name, reply) => send(reply, self.figures(&name)),
             Call::Put(name, body, reply) => self.put_endpoint(name, &body, reply).await,
             Call::Delete(name, stop, reply) => send(reply, self.delete_endpoint(&name, &stop).await),
@@ -123,6 +134,7 @@ impl Supervisor {
             return send(reply, Err(error));
         }
         self.waiting.push(Waiting { endpoint: name, reply, before });
+        self.unpublished = true;
         self.publish();
         self.answer_waiting().await;
     }
@@ -137,6 +149,8 @@ impl Supervisor {
     /// Answers calls whose endpoint the gateway has opened or could not open.
     pub(super) async fn answer_waiting(&mut self) {
         let wanted = self.wanted.borrow().table.generation;
+        // Whether anybody waits is part of what is published.
+        self.unpublished |= !self.waiting.is_empty();
         for waiting in std::mem::take(&mut self.waiting) {
             // A report about an earlier table says nothing about this call.
             let report = self.report.as_ref().filter(|report| report.table.generation >= wanted);
@@ -231,8 +245,26 @@ impl Supervisor {
     async fn forget_endpoint(&mut self, name: &EndpointName) -> Result<(), Refusal> {
         self.commit(vec![Change::ForgetEndpoint(name.clone())]).await?;
         self.world.desired.endpoints.remove(name);
+        self.unpublished = true;
+        self.tell_watchers(name);
         self.sweep_wanted = true;
         Ok(())
+    }
+
+    /// Answers those who wait until an endpoint is no longer as they saw it.
+    pub(super) fn tell_watchers(&mut self, name: &EndpointName) {
+        if !self.watchers.iter().any(|watcher| watcher.endpoint == *name) {
+            return;
+        }
+        let status = self.endpoint_status(name);
+        let now = status.as_ref().map(|status| FleetMark::of(&status.fleet)).ok();
+        let (told, rest): (Vec<Watcher>, Vec<Watcher>) = std::mem::take(&mut self.watchers)
+            .into_iter()
+            .partition(|watcher| watcher.endpoint == *name && Some(watcher.seen) != now);
+        self.watchers = rest;
+        for watcher in told {
+            send(watcher.reply, Ok(()));
+        }
     }
 
     async fn put_version(
@@ -310,6 +342,8 @@ impl Supervisor {
             endpoint.record = record;
             endpoint.replicas.insert(id.clone(), replica);
         }
+        self.unpublished = true;
+        self.tell_watchers(name);
         self.allocate().await;
         self.replica_status(name, id)
     }
@@ -388,6 +422,8 @@ impl Supervisor {
         }
         self.commit(vec![Change::PutEndpoint(name.clone(), record.clone())]).await?;
         self.world.desired.endpoints.entry(name.clone()).or_default().record = record;
+        self.unpublished = true;
+        self.tell_watchers(name);
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! Starts the processes of replicas and watches them.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
@@ -13,7 +15,7 @@ use super::{Happening, Supervisor};
 use crate::agent::desired::VersionRecord;
 use crate::agent::environment::{self, Facts, INHERITED};
 use crate::agent::process::{self, Launch};
-use crate::agent::replica::{Event, ProcessIdentity, Question, Replica, WarmupFailure};
+use crate::agent::replica::{CheckFailure, Event, ProcessIdentity, Question, Replica, WarmupFailure};
 use crate::agent::{logs, ports, probe};
 use crate::spec::{EndpointName, HealthCheck, ReplicaId, VersionSpec, Warmup};
 
@@ -41,7 +43,8 @@ impl Supervisor {
                 self.watch(name, id, process, end);
                 Event::Spawned { process, port, log_offset }
             }
-            Err(reason) => Event::SpawnFailed { reason },
+            Err(Obstacle::Version(reason)) => Event::SpawnFailed { reason },
+            Err(Obstacle::Machine(reason)) => Event::NoRoom { reason },
         }
     }
 
@@ -49,17 +52,24 @@ impl Supervisor {
         &self,
         name: &EndpointName,
         id: &ReplicaId,
-    ) -> Result<(Child, ProcessIdentity, u16, u64), String> {
-        let endpoint = self.world.desired.endpoints.get(name).ok_or("the endpoint is gone")?;
-        let replica = endpoint.replicas.get(id).ok_or("the replica is gone")?;
-        let version = endpoint.versions.get(&replica.version).ok_or("the version is not registered")?;
-        let port = self.port_for(replica).ok_or("no free port on the loopback address")?;
+    ) -> Result<(Child, ProcessIdentity, u16, u64), Obstacle> {
+        let missing = |what: &str| Obstacle::Version(what.to_owned());
+        let endpoint =
+            self.world.desired.endpoints.get(name).ok_or_else(|| missing("the endpoint is gone"))?;
+        let replica = endpoint.replicas.get(id).ok_or_else(|| missing("the replica is gone"))?;
+        let version = endpoint.versions.get(&replica.version);
+        let version = version.ok_or_else(|| missing("the version is not registered"))?;
+        let no_port = || Obstacle::Machine("no free port on the loopback address".to_owned());
+        let port = self.port_for(replica).ok_or_else(no_port)?;
         let mut launch = self.launch(name, replica, version, port);
         // After the arguments: others can read the command line of a process.
-        launch.environment.extend(self.secrets(name, &version.version.spec)?);
+        launch.environment.extend(self.secrets(name, &version.version.spec).map_err(Obstacle::Version)?);
         let log_path = self.log_path(name, id);
         let shown = launch.program.display().to_string();
-        let failed = |error: std::io::Error| format!("failed to start `{shown}`: {error}");
+        let failed = |error: io::Error| {
+            let reason = format!("failed to start `{shown}`: {error}");
+            if is_of_machine(&error) { Obstacle::Machine(reason) } else { Obstacle::Version(reason) }
+        };
         if let Some(folder) = log_path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
@@ -164,6 +174,21 @@ impl Supervisor {
     }
 }
 
+/// Why no process was started.
+enum Obstacle {
+    /// Another machine would have the same trouble.
+    Version(String),
+    /// Something has run out here, which says nothing of the version.
+    Machine(String),
+}
+
+/// The machine is out of files, processes, memory or space.
+fn is_of_machine(error: &io::Error) -> bool {
+    const EXHAUSTED: [Errno; 6] =
+        [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM, Errno::NOSPC, Errno::DQUOT];
+    Errno::from_io_error(error).is_some_and(|errno| EXHAUSTED.contains(&errno))
+}
+
 async fn wait_for_child(mut child: Child, log: PathBuf, offset: u64) -> Event {
     let how = match child.wait().await {
         Ok(status) => describe(status),
@@ -199,8 +224,14 @@ impl Asker {
     async fn probe_for_ever(self, health: HealthCheck, happen: mpsc::Sender<Happening>) {
         let interval = health.interval.as_duration();
         let mut rest = FIRST_CHECKS_REST.min(interval);
+        let mut is_own = false;
         loop {
-            let result = probe::check(self.port, &health.path, health.timeout.as_duration()).await;
+            let mut result = probe::check(self.port, &health.path, health.timeout.as_duration()).await;
+            // Once: whoever holds a port keeps it for as long as it lives, and its end is seen.
+            if result.is_ok() && !is_own {
+                is_own = !ports::is_foreign(self.port);
+                result = if is_own { Ok(()) } else { Err(CheckFailure::Foreign) };
+            }
             if happen.send(self.happening(Event::Checked(result))).await.is_err() {
                 return;
             }

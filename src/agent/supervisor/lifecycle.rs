@@ -20,7 +20,13 @@ impl Supervisor {
     pub(super) async fn happened(&mut self, happening: Happening) {
         let Happening { endpoint, replica, process, event } = happening;
         if self.replica(&endpoint, &replica).is_some_and(|known| known.process == Some(process)) {
+            let ended = matches!(event, Event::Exited { .. });
             self.apply(&endpoint, &replica, event).await;
+            if ended {
+                // Most often nothing of it is left, and whoever waits for its devices need not wait for a tick.
+                self.look_for_end(&endpoint, &replica).await;
+                self.allocate().await;
+            }
         }
     }
 
@@ -65,9 +71,17 @@ impl Supervisor {
         } else {
             endpoint.replicas.insert(id.clone(), next.clone());
         }
+        self.unpublished |= known.phase != next.phase || known.port != next.port;
         // A replica that no longer serves is unrouted without waiting for the disk.
         if known.is_routable() && !next.is_routable() {
             self.publish();
+        }
+        if matches!(next.phase, Phase::Draining { .. }) && !matches!(known.phase, Phase::Draining { .. }) {
+            // The gateway is asked at once whether anything is still in flight.
+            self.wanted.send_modify(|wanted| wanted.eager = true);
+        }
+        if known.state() != next.state() {
+            self.tell_watchers(name);
         }
         if is_durably_different(&known, &next)
             && let Err(error) = self.commit(vec![change]).await

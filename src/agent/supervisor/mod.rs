@@ -35,7 +35,7 @@ use super::secrets::SecretFiles;
 use super::store::{Change, Store, StoreError};
 use super::token::TokenKeys;
 use crate::clock::Clock;
-use crate::cloud::local::types::EndpointStatus;
+use crate::cloud::local::types::{EndpointStatus, FleetMark};
 use crate::spec::{EndpointName, ReplicaId};
 
 /// Messages that may wait for the loop.
@@ -72,7 +72,7 @@ pub struct Surroundings {
     pub devices: Devices,
     /// Rank of this agent among those that feed the gateway.
     pub epoch: u64,
-    /// Wall-clock time.
+    /// Time for deadlines, which goes on evenly even when the machine's clock is set.
     pub clock: Arc<dyn Clock>,
     /// The agent's log.
     pub logbook: Logbook,
@@ -111,6 +111,14 @@ struct Waiting {
     before: Option<EndpointRecord>,
 }
 
+/// A call that waits until an endpoint is no longer as the caller saw it.
+#[derive(Debug)]
+struct Watcher {
+    endpoint: EndpointName,
+    seen: FleetMark,
+    reply: Reply<()>,
+}
+
 /// The loop's state.
 #[derive(Debug)]
 pub struct Supervisor {
@@ -125,8 +133,11 @@ pub struct Supervisor {
     report_at: Option<Instant>,
     watches: BTreeMap<(EndpointName, ReplicaId), Watch>,
     waiting: Vec<Waiting>,
+    watchers: Vec<Watcher>,
     undurable: Vec<(EndpointName, ReplicaId)>,
     generation: u64,
+    /// Something that the routing table rests on may have changed since it was published.
+    unpublished: bool,
     sweep_wanted: bool,
     logs_seen: Instant,
     stopping: bool,
@@ -155,8 +166,10 @@ impl Supervisor {
             report_at: None,
             watches: BTreeMap::new(),
             waiting: Vec::new(),
+            watchers: Vec::new(),
             undurable: Vec::new(),
             generation: 0,
+            unpublished: true,
             sweep_wanted: true,
             logs_seen: Instant::now(),
             stopping: false,
@@ -189,13 +202,26 @@ impl Supervisor {
                 }
             }
             if self.is_moving() {
-                tick_at = tick_at.min(Instant::now() + EAGER_TICK);
+                tick_at = tick_at.min(Instant::now() + self.until_next_deadline().min(EAGER_TICK));
             }
         }
     }
 
-    /// Hands the routing table to the gateway's link if it has changed.
+    /// Time until one of the replicas has waited long enough.
+    fn until_next_deadline(&self) -> Duration {
+        let now = self.world.clock.now();
+        let deadlines = self.world.desired.replicas().filter_map(|(_, replica)| replica.deadline());
+        let next = deadlines.min().map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        // One that has passed and moved nothing waits for its tick like everything else.
+        next.filter(|wait| !wait.is_zero()).unwrap_or(EAGER_TICK)
+    }
+
+    /// Hands the routing table to the gateway's link if it has changed. Most of what the loop does changes nothing in
+    /// it: then it is not even made, for it is as large as there are endpoints.
     fn publish(&mut self) {
+        if !std::mem::take(&mut self.unpublished) {
+            return;
+        }
         let desired = &self.world.desired;
         let leaving = |phase: &Phase| {
             matches!(phase, Phase::Unrouting | Phase::Settling { .. } | Phase::Draining { .. })

@@ -23,6 +23,7 @@ impl Supervisor {
             device_slots: slots,
             device_slots_free: slots.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX)),
             exits_when_idle: self.world.exit_when_idle.is_some(),
+            calls: self.world.activity.taken(),
         }
     }
 
@@ -115,6 +116,10 @@ fn waiting_for(replica: &Replica, warmup: Option<&Warmup>) -> Option<String> {
         }
         (Phase::Starting, Some(CheckFailure::NoAnswer)) => Some(format!(
             "waits for its health check: no answer on port {}",
+            replica.port.unwrap_or_default()
+        )),
+        (Phase::Starting, Some(CheckFailure::Foreign)) => Some(format!(
+            "waits for its port {}, on which a process of another user listens",
             replica.port.unwrap_or_default()
         )),
         _ => None,

@@ -15,7 +15,7 @@ use super::types::{
     Autoscaler, Diagnosis, Group, Instance, Instances, NativeVersion, NativeVersions, Plan, Rollout, Service,
 };
 use crate::clock::{Clock, SystemClock};
-use crate::cloud::transport::{api_client, pause_after};
+use crate::cloud::transport::{api_client, body_of, pause_after};
 use crate::cloud::{CloudError, CloudErrorKind, Retry};
 
 const VERSION: &str = "2021-07-01";
@@ -273,7 +273,7 @@ impl Client {
         let status = answer.status().as_u16();
         let wait =
             answer.headers().get("x-acs-retry-after").and_then(|wait| wait.to_str().ok()?.parse().ok());
-        let bytes = answer.bytes().await.map_err(unreachable)?;
+        let bytes = body_of(answer).await.map_err(unreachable)?;
         if status >= 400 {
             return Err(refusal(&call.purpose, status, wait.map(Duration::from_millis), &bytes));
         }

@@ -39,8 +39,8 @@ fn on_its_way(sight: &Sight, update: &Update) -> UpdateState {
     }
     if let Some(plan) = sight.plan.as_ref().filter(|_| update.policy.batch.is_some()) {
         let is_held = plan.keeps().unwrap_or(0) > 0;
-        let has_batch =
-            plan.status.updated_replicas + plan.keeps().unwrap_or(0) >= plan.status.total_replicas;
+        let has_batch = plan.status.updated_replicas.saturating_add(plan.keeps().unwrap_or(0))
+            >= plan.status.total_replicas;
         let is_over = plan.status.phase == "Completed";
         if plan.is_paused() {
             // A word of ours was lost; whoever paused on purpose does not ask.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::types::{Created, Page, Spec, Status};
-use crate::cloud::transport::{api_client, pause_after};
+use crate::cloud::transport::{api_client, body_of, pause_after};
 use crate::cloud::{Chain, CloudError, CloudErrorKind, Retry};
 use crate::spec::{CloudName, FriendliProbe};
 
@@ -142,7 +142,8 @@ impl Client {
         let request = self.request(Method::POST, &url).json(&body);
         let answer = request.send().await.map_err(|error| Chain(&error.without_url()).to_string())?;
         let status = answer.status();
-        let text = answer.text().await.map_err(|error| Chain(&error.without_url()).to_string())?;
+        let body = body_of(answer).await.map_err(|error| Chain(&error.without_url()).to_string())?;
+        let text = String::from_utf8_lossy(&body).into_owned();
         // A full queue is somebody who serves.
         if status.is_success() || status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(text);
@@ -225,7 +226,7 @@ impl Client {
         };
         let answer = request.send().await.map_err(unreachable)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let bytes = answer.bytes().await.map_err(unreachable)?;
+        let bytes = body_of(answer).await.map_err(unreachable)?;
         if !status.is_success() {
             return Err(refused(operation, status, &headers, &bytes));
         }

@@ -12,7 +12,7 @@ use super::convert::fits;
 use super::memory::{Memory, Note};
 use super::types::{Spec, Status, Word};
 use crate::fleet::{Fleet, Replica, ReplicaState};
-use crate::spec::{ReplicaId, VersionNumber};
+use crate::spec::{REPLICAS_MAX, ReplicaId, VersionNumber};
 
 /// An endpoint as the service shows it.
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ fn replicas(
     state: ReplicaState,
     reason: Option<&str>,
 ) -> impl Iterator<Item = Replica> {
-    (0..count).map(move |place| Replica {
+    (0..count.min(REPLICAS_MAX)).map(move |place| Replica {
         id: ReplicaId(format!("{version}-{place}")),
         version,
         state,

@@ -6,12 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
+use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::types::{ErrorBody, ErrorKind, FENCE_HEADER};
 use super::{Extra, LocalSettings};
 use crate::agent::autostart::{self, Autostart, AutostartError};
 use crate::agent::locations::{self, LocationError, Locations};
+use crate::agent::process::{self, ProcessIdentity};
+use crate::cloud::transport::body_of;
 use crate::cloud::{Chain, CloudErrorKind};
 use crate::web;
 
@@ -147,6 +150,12 @@ impl Client {
         })
     }
 
+    /// The process that listens on the socket, if it is on this machine and answers.
+    pub(super) async fn listener(&self) -> Option<ProcessIdentity> {
+        let connected = UnixStream::connect(self.socket.as_ref()?).await.ok()?;
+        process::identify(connected.peer_cred().ok()?.pid()?.try_into().ok()?)
+    }
+
     /// Makes a call. Every call of the API may be repeated, so one that was not answered is made again.
     pub(super) async fn call(
         &self,
@@ -203,7 +212,7 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = answer.status();
-        let bytes = answer.bytes().await.map_err(CallError::Broken)?;
+        let bytes = Bytes::from(body_of(answer).await.map_err(CallError::Broken)?);
         if status.is_success() {
             return Ok(bytes);
         }

@@ -1,7 +1,7 @@
 //! Between the spec and the wire. Pure, but for making paths absolute.
 
 use super::types::{EndpointStatus, InspectSource, InspectedSource, StopReplica, is_reserved_variable};
-use crate::cloud::check_gates;
+use crate::cloud::{ObservedEndpoint, check_gates};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointSpec, LocalEndpoint, Pins, Problem, VersionSpec,
 };
@@ -9,8 +9,19 @@ use crate::spec::{
 /// The kinds of gates that can be asked here: those that need no cloud, and the local cloud's own.
 const GATES: [&str; 3] = ["http", "prometheus", "gateway"];
 
+/// An endpoint as the agent reported it.
+pub(super) fn observed(status: EndpointStatus) -> ObservedEndpoint {
+    ObservedEndpoint {
+        settings: Some(settings(&status)),
+        url: status.url,
+        deleting: status.deleting,
+        fleet: status.fleet,
+        unmanaged: None,
+    }
+}
+
 /// The settings of an endpoint as the agent has them.
-pub(super) fn settings(status: &EndpointStatus) -> EndpointSpec {
+fn settings(status: &EndpointStatus) -> EndpointSpec {
     let local = LocalEndpoint { port: Some(status.port), token_required: status.token_required };
     EndpointSpec {
         local: Some(local),

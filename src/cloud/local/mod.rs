@@ -17,13 +17,14 @@ use tokio::time::Instant;
 
 use self::client::{CallError, Client};
 use self::types::{
-    AgentStatus, EndpointStatus, ErrorKind, InspectedSource, IssueToken, IssuedToken, PutEndpoint,
+    AgentStatus, EndpointStatus, ErrorKind, FleetMark, InspectedSource, IssueToken, IssuedToken, PutEndpoint,
     PutSecrets, PutVersion, PutWeights, ReplicaStatus, StartReplica, VersionStatus,
 };
 use super::{
     AccessToken, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, FleetCloud, ObservedEndpoint,
 };
-use crate::fleet::Figures;
+use crate::agent::process;
+use crate::fleet::{Figures, Fleet};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, Pins,
     Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
@@ -35,6 +36,8 @@ const CALL_DEADLINE: Duration = Duration::from_mins(1);
 const MODEL_DEADLINE: Duration = Duration::from_hours(2);
 /// Beyond the drain, for an endpoint to go: grace, kill, and the gateway's word.
 const DELETE_GRACE: Duration = Duration::from_mins(1);
+/// For an agent to end its replicas, its gateway and itself.
+const END_DEADLINE: Duration = Duration::from_mins(1);
 /// Time between two looks while a rollout runs.
 const POLL: Duration = Duration::from_millis(200);
 const DELETE_POLL: Duration = Duration::from_millis(100);
@@ -95,11 +98,22 @@ impl LocalCloud {
     }
 
     /// Ends the agent that runs; never starts one. With `stop_replicas` every replica is killed and the gateway ends
-    /// too; otherwise both go on serving.
+    /// too; otherwise both go on serving. Returns when the agent has ended, if it is on this machine.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it has not ended after a minute. Safe to repeat.
     pub async fn shut_down_agent(&self, stop_replicas: bool) -> Result<(), CloudError> {
+        const OPERATION: &str = "end the agent";
         let body = types::Shutdown { stop_replicas };
         let extra = Extra { autostart: false, ..Extra::NONE };
-        self.order("end the agent", Method::POST, "/v1/shutdown", &body, extra).await
+        let process = self.client.listener().await;
+        self.order(OPERATION, Method::POST, "/v1/shutdown", &body, extra).await?;
+        let Some(process) = process else { return Ok(()) };
+        tokio::time::timeout(END_DEADLINE, process::ended(process)).await.map_err(|_| {
+            let message = format!("process {} has not ended after {} s", process.pid, END_DEADLINE.as_secs());
+            CloudError::new(CloudName::Local, OPERATION, CloudErrorKind::Unreachable).with_message(message)
+        })
     }
 
     async fn call<T: serde::de::DeserializeOwned>(
@@ -292,14 +306,12 @@ impl Cloud for LocalCloud {
     }
 
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError> {
-        let status = self.endpoint(endpoint).await?;
-        Ok(status.map(|status| ObservedEndpoint {
-            settings: Some(convert::settings(&status)),
-            url: status.url,
-            deleting: status.deleting,
-            fleet: status.fleet,
-            unmanaged: None,
-        }))
+        Ok(self.endpoint(endpoint).await?.map(convert::observed))
+    }
+
+    async fn observe_all(&self) -> Result<Option<BTreeMap<EndpointName, ObservedEndpoint>>, CloudError> {
+        let all = self.endpoints().await?;
+        Ok(Some(all.into_iter().map(|status| (status.name.clone(), convert::observed(status))).collect()))
     }
 
     async fn read_figures(&self, endpoint: &EndpointName) -> Result<Figures, CloudError> {
@@ -386,6 +398,15 @@ impl FleetCloud for LocalCloud {
         let operation = format!("set the traffic of endpoint `{endpoint}`");
         let body = PutWeights { weights: weights.cloned() };
         self.order(&operation, Method::PUT, &path, &body, Extra::fence(fence)).await
+    }
+
+    async fn changed(&self, endpoint: &EndpointName, seen: &Fleet) {
+        let path = format!("/v1/endpoints/{endpoint}/changes/{}", FleetMark::of(seen).0);
+        let extra = Extra { autostart: false, ..Extra::NONE };
+        if self.order("wait for a change", Method::GET, &path, &(), extra).await.is_err() {
+            // An agent that is away, or knows no such call: the next look says more.
+            std::future::pending().await
+        }
     }
 }
 

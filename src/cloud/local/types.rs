@@ -29,6 +29,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::fleet::{Fleet, Replica};
 use crate::spec::{EndpointName, PinnedVersion, ReplicaId, Secrets, TimeSpan, VersionNumber};
@@ -57,6 +58,28 @@ pub struct AgentStatus {
     pub device_slots_free: u32,
     /// Ends by itself when it has nothing to do.
     pub exits_when_idle: bool,
+    /// Calls of the control API since the agent started, this one included.
+    #[serde(default)]
+    pub calls: u64,
+}
+
+/// Stands for a fleet as it was seen: which replicas there are, where they stand, and the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetMark(pub u64);
+
+impl FleetMark {
+    /// The mark of a fleet.
+    pub fn of(fleet: &Fleet) -> Self {
+        // The agent and its callers may be different programs: nothing here may depend on the compiler.
+        let each = |replica: &Replica| {
+            (replica.id.0.clone(), replica.version, replica.state, replica.start_failures)
+        };
+        let replicas: Vec<_> = fleet.replicas.iter().map(each).collect();
+        let bytes = serde_json::to_vec(&(replicas, &fleet.weights)).unwrap_or_default();
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let (first, _) = digest.split_at(8);
+        Self(first.iter().fold(0, |mark, byte| mark << 8 | u64::from(*byte)))
+    }
 }
 
 /// Asks what a model source and a program are, without copying or starting anything.
@@ -283,5 +306,35 @@ impl ErrorKind {
             Self::Internal => 500,
             Self::Ending => 503,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::fleet::ReplicaState;
+
+    fn fleet(state: ReplicaState) -> Fleet {
+        let replica = Replica {
+            id: ReplicaId("r0".to_owned()),
+            version: VersionNumber(0),
+            state,
+            ready_since: None,
+            start_failures: 0,
+            reason: None,
+        };
+        Fleet { observed_at: Timestamp::UNIX_EPOCH, replicas: vec![replica], weights: None }
+    }
+
+    #[test]
+    fn a_mark_changes_with_the_state_of_a_replica_and_the_weights_and_not_with_time() {
+        let seen = fleet(ReplicaState::Ready);
+        let later = Fleet { observed_at: Timestamp::MAX, ..seen.clone() };
+        assert_eq!(FleetMark::of(&seen), FleetMark::of(&later));
+        assert_ne!(FleetMark::of(&seen), FleetMark::of(&fleet(ReplicaState::Draining)));
+        let weighed = Fleet { weights: Some([(VersionNumber(0), 1)].into()), ..seen.clone() };
+        assert_ne!(FleetMark::of(&seen), FleetMark::of(&weighed));
     }
 }

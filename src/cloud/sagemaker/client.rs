@@ -15,7 +15,7 @@ use super::connector::Connector;
 use super::convert::{ATTEMPTS_MAX, CallError, failure};
 use super::settings::{Places, SagemakerSettings, Service};
 use crate::clock::{Clock, SystemClock};
-use crate::cloud::transport::{api_client, pause_after};
+use crate::cloud::transport::{api_client, body_of, pause_after};
 use crate::cloud::{CloudError, CloudErrorKind, Retry};
 use crate::spec::CloudName;
 
@@ -108,9 +108,9 @@ impl Client {
         let request = self.signed(service, operation, body).await?;
         let response = self.http.execute(request).await.map_err(CallError::Unreachable)?;
         let status = response.status();
-        let answer = response.bytes().await.map_err(CallError::Unreachable)?;
+        let answer = body_of(response).await.map_err(CallError::Unreachable)?;
         if status.is_success() {
-            return Ok(answer.to_vec());
+            return Ok(answer);
         }
         let refused = CallError::refused(status.as_u16(), &answer);
         if refused.is_about_credentials() {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::memory::Memory;
 use super::types::{Endpoint, VariantSummary};
 use crate::fleet::{Fleet, Replica, ReplicaState};
-use crate::spec::{EndpointName, ReplicaId, VersionNumber};
+use crate::spec::{EndpointName, REPLICAS_MAX, ReplicaId, VersionNumber};
 
 /// The status of an endpoint, as far as it makes a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +94,15 @@ pub(super) fn fleet(endpoint: &EndpointName, found: &Endpoint, memory: &Memory, 
     fleet
 }
 
+/// As much of the service's words about an instance as people read.
+const REASON_CHARS_MAX: usize = 500;
+
 fn add(fleet: &mut Fleet, version: VersionNumber, variants: Option<&[VariantSummary]>, rest: ReplicaState) {
     let Some(variant) = variants.and_then(<[VariantSummary]>::first) else { return };
     let current = variant.current_instance_count.unwrap_or(0);
     let desired = variant.desired_instance_count.unwrap_or(current);
-    let reason = newest(variant);
-    for index in 0..desired.max(current) {
+    let reason: Option<String> = newest(variant).map(|words| words.chars().take(REASON_CHARS_MAX).collect());
+    for index in 0..desired.max(current).min(REPLICAS_MAX) {
         let serves = index < current;
         fleet.replicas.push(Replica {
             id: ReplicaId(format!("{version}-{index}")),

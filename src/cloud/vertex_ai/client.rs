@@ -14,7 +14,7 @@ use super::auth::TokenSource;
 use super::failure;
 use super::settings::Place;
 use super::types::{Alert, Alerts, Endpoint, Operation, Operations, Refusal};
-use crate::cloud::transport::{api_client, pause_after};
+use crate::cloud::transport::{api_client, body_of, pause_after};
 use crate::cloud::{CloudError, CloudErrorKind, Retry};
 
 /// Longest wait for one answer.
@@ -125,8 +125,8 @@ impl Client {
         let answer = self.signed(request).await?.send().await;
         let answer = answer.map_err(|error| unreachable(operation, error))?;
         let status = answer.status().as_u16();
-        let body = answer.bytes().await.map_err(|error| unreachable(operation, error))?;
-        Ok((status, body.to_vec()))
+        let body = body_of(answer).await.map_err(|error| unreachable(operation, error))?;
+        Ok((status, body))
     }
 
     /// Whether there is such an alert policy.
@@ -255,7 +255,7 @@ impl Client {
         if !answer.status().is_success() {
             return Err(refused(operation, answer).await);
         }
-        let bytes = answer.bytes().await.map_err(|error| unreachable(operation, error))?;
+        let bytes = body_of(answer).await.map_err(|error| unreachable(operation, error))?;
         serde_json::from_slice(&bytes).map_err(|error| {
             failure(operation, CloudErrorKind::Internal)
                 .with_message("the answer cannot be read")
@@ -325,7 +325,7 @@ fn is_certainly_undone(error: &CloudError) -> bool {
 
 async fn refused(operation: &str, answer: Response) -> CloudError {
     let status = answer.status();
-    let body = answer.bytes().await.unwrap_or_default();
+    let body = body_of(answer).await.unwrap_or_default();
     let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
     let words = refusal.error.message.trim();
     let words = if words.is_empty() { format!("status {status}") } else { words.to_owned() };

@@ -6,7 +6,7 @@ use super::memory::Memory;
 use super::names::Label;
 use super::types::{BEING_DEPLOYED, DeployedModel, Endpoint, Split};
 use crate::fleet::{Replica, ReplicaState};
-use crate::spec::{EndpointName, ReplicaId, VersionNumber};
+use crate::spec::{EndpointName, REPLICAS_MAX, ReplicaId, VersionNumber};
 
 /// An endpoint, read and understood.
 #[derive(Debug, Clone)]
@@ -136,11 +136,15 @@ impl State {
         let shares = live.iter().filter_map(|known| Some((known.version?, known.share)));
         let mut weights = BTreeMap::new();
         for (version, share) in shares {
-            *weights.entry(version).or_default() += share;
+            let weight: &mut u32 = weights.entry(version).or_default();
+            *weight = weight.saturating_add(share);
         }
         (live.len() > 1).then_some(weights)
     }
 }
+
+/// As much of the service's words about a replica as people read.
+const REASON_CHARS_MAX: usize = 500;
 
 fn replicas_of(known: &Known) -> Vec<Replica> {
     let Some(version) = known.version else { return Vec::new() };
@@ -157,8 +161,10 @@ fn replicas_of(known: &Known) -> Vec<Replica> {
         (false, _) => ReplicaState::Starting,
     };
     let message = known.deployed.status.as_ref().map(|status| status.message.clone());
-    let message = message.filter(|message| !message.is_empty());
-    (0..known.ready + missing)
+    let message: Option<String> = message
+        .filter(|message| !message.is_empty())
+        .map(|message| message.chars().take(REASON_CHARS_MAX).collect());
+    (0..known.ready.saturating_add(missing).min(REPLICAS_MAX))
         .map(|ordinal| Replica {
             id: ReplicaId(format!("{version}-{}-{ordinal:04}", known.deployed.id)),
             version,

@@ -68,6 +68,23 @@ async fn an_address_passes_by_its_status_and_its_text() {
 }
 
 #[tokio::test]
+async fn an_answer_that_points_elsewhere_is_not_followed() {
+    let asked = Arc::new(Mutex::new(0));
+    let counted = asked.clone();
+    let inside = serve(Router::new().fallback(async move || *counted.lock().await += 1)).await;
+    let (to, again) = (inside.clone(), inside.clone());
+    let outside = Router::new()
+        .route("/health", get(async move || axum::response::Redirect::temporary(&to)))
+        .route("/api/v1/query", post(async move || axum::response::Redirect::temporary(&again)));
+    let url = serve(outside).await;
+    let (verdict, detail) = ask(http(&serde_json::json!({})), &url).await;
+    assert_eq!((verdict, detail.contains("status 307")), (Fail, true), "{detail}");
+    let metric = serde_json::json!({ "prometheus": { "url": url, "query": "up", "min": 1 } });
+    assert_eq!(ask(metric, "").await.0, Inconclusive);
+    assert_eq!(*asked.lock().await, 0, "{inside} was asked");
+}
+
+#[tokio::test]
 async fn a_server_that_is_gone_or_silent_says_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", listener.local_addr().unwrap());

@@ -1,24 +1,19 @@
 //! `data "sluice_endpoint"`: an endpoint as it is, whoever manages it.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{found, name, place};
+use super::Lookup;
 use crate::cloud::Chain;
-use crate::engine::{RolloutView, Status};
+use crate::engine::{Engine, RolloutView, Status};
 use crate::spec::{CloudName, EndpointName, VersionNumber};
 use crate::terraform::diagnostics::{Diagnostics, Report};
-use crate::terraform::provider::Connections;
-use crate::terraform::resource::{Context, DataSource};
-use crate::terraform::schema::{ResourceSchema, SchemaError};
 use crate::terraform::value::{Path, Value};
 
 /// An endpoint as it is now, whoever manages it. Does not wait for a rollout to end.
 #[derive(Serialize, JsonSchema)]
-struct Endpoint {
+pub(super) struct Endpoint {
     /// The cloud. The provider's by default.
     #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS),
         extend("x-terraform" = { "computed": "optional" }))]
@@ -62,34 +57,17 @@ struct Replicas {
     weight: Option<u32>,
 }
 
-/// The data source `sluice_endpoint`.
-pub(super) struct EndpointSource {
-    schema: ResourceSchema,
-    connections: Arc<Connections>,
-}
-
-impl EndpointSource {
-    pub(super) fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<Endpoint>(0)?, connections })
-    }
-}
-
 #[async_trait]
-impl DataSource for EndpointSource {
-    fn type_name(&self) -> &'static str {
-        "sluice_endpoint"
-    }
+impl Lookup for Endpoint {
+    const TYPE_NAME: &'static str = "sluice_endpoint";
+    const ENDPOINT: &'static str = "name";
 
-    fn schema(&self) -> &ResourceSchema {
-        &self.schema
-    }
-
-    async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
-        name(config, "name", diagnostics);
-    }
-
-    async fn read(&self, _: &Context, config: &Value, diagnostics: &mut Diagnostics) -> Option<Value> {
-        let (engine, name) = place(&self.connections, config, "name", diagnostics).await?;
+    async fn look_up(
+        engine: &Engine,
+        name: EndpointName,
+        _: &Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let cloud = engine.cloud.name();
         let view = match engine.view(&name).await {
             Ok(Some(view)) => view,
@@ -126,6 +104,6 @@ impl DataSource for EndpointSource {
             status: view.status,
             rollout: view.rollout,
         };
-        found(&self.schema, config, &serde_json::to_value(endpoint).ok()?)
+        Some(endpoint)
     }
 }

@@ -1,27 +1,24 @@
 //! `data "sluice_endpoint_version"`: one version of an endpoint, from the ledger.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{found, live_and_coming, name, newest_rollout, place};
+use super::{Lookup, live_and_coming, newest_rollout};
+use crate::engine::Engine;
 use crate::spec::{
     Accelerator, CloudName, Container, EndpointName, HealthCheck, Model, Scaling, VersionNumber, Warmup,
 };
 use crate::terraform::diagnostics::{Diagnostics, Report};
 use crate::terraform::endpoint_version::version_number;
 use crate::terraform::minted::{find, report, show};
-use crate::terraform::provider::Connections;
-use crate::terraform::resource::{Context, DataSource};
-use crate::terraform::schema::{ResourceSchema, SchemaError};
 use crate::terraform::value::{Path, Value};
 
 /// One version of an endpoint: its settings and its story.
 #[derive(Serialize, JsonSchema)]
-struct EndpointVersion {
+pub(super) struct EndpointVersion {
     /// The cloud. The provider's by default.
     #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS),
         extend("x-terraform" = { "computed": "optional" }))]
@@ -85,39 +82,21 @@ struct EndpointVersion {
     secret_env_version: Option<String>,
 }
 
-/// The data source `sluice_endpoint_version`.
-pub(super) struct EndpointVersionSource {
-    schema: ResourceSchema,
-    connections: Arc<Connections>,
-}
-
-impl EndpointVersionSource {
-    pub(super) fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<EndpointVersion>(0)?, connections })
-    }
-}
-
 #[async_trait]
-impl DataSource for EndpointVersionSource {
-    fn type_name(&self) -> &'static str {
-        "sluice_endpoint_version"
-    }
+impl Lookup for EndpointVersion {
+    const TYPE_NAME: &'static str = "sluice_endpoint_version";
 
-    fn schema(&self) -> &ResourceSchema {
-        &self.schema
-    }
-
-    async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
-        name(config, "endpoint", diagnostics);
-    }
-
-    async fn read(&self, _: &Context, config: &Value, diagnostics: &mut Diagnostics) -> Option<Value> {
-        let (engine, endpoint) = place(&self.connections, config, "endpoint", diagnostics).await?;
+    async fn look_up(
+        engine: &Engine,
+        endpoint: EndpointName,
+        config: &Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let cloud = engine.cloud.name();
         let number = if let Some(number) = version_number(config.attribute("number")) {
             number
         } else {
-            let record = newest_rollout(&engine, &endpoint, diagnostics).await?;
+            let record = newest_rollout(engine, &endpoint, diagnostics).await?;
             let newest = report(engine.ledger.latest_version(cloud, &endpoint).await, diagnostics)?;
             let Some(number) = live_and_coming(record.as_ref()).0.or(newest) else {
                 let detail = format!("Endpoint `{endpoint}` has no versions in the ledger.");
@@ -126,7 +105,7 @@ impl DataSource for EndpointVersionSource {
             };
             number
         };
-        let record = find(&engine, &endpoint, number, "number", diagnostics).await?;
+        let record = find(engine, &endpoint, number, "number", diagnostics).await?;
         let spec = record.spec.clone();
         let version = EndpointVersion {
             cloud,
@@ -150,6 +129,6 @@ impl DataSource for EndpointVersionSource {
             env: spec.env,
             secret_env_version: spec.secret_env_version,
         };
-        found(&self.schema, config, &serde_json::to_value(version).ok()?)
+        Some(version)
     }
 }

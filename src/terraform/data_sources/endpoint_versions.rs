@@ -1,23 +1,19 @@
 //! `data "sluice_endpoint_versions"`: the history of an endpoint.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{found, live_and_coming, name, newest_rollout, place};
+use super::{Lookup, live_and_coming, newest_rollout};
+use crate::engine::Engine;
 use crate::spec::{CloudName, EndpointName, VersionNumber};
 use crate::terraform::diagnostics::Diagnostics;
 use crate::terraform::minted::{report, show};
-use crate::terraform::provider::Connections;
-use crate::terraform::resource::{Context, DataSource};
-use crate::terraform::schema::{ResourceSchema, SchemaError};
 use crate::terraform::value::Value;
 
 /// Every version of an endpoint, newest first. Empty for an endpoint that has none.
 #[derive(Serialize, JsonSchema)]
-struct EndpointVersions {
+pub(super) struct EndpointVersions {
     /// The cloud. The provider's by default.
     #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS),
         extend("x-terraform" = { "computed": "optional" }))]
@@ -55,36 +51,18 @@ struct Version {
     in_progress: bool,
 }
 
-/// The data source `sluice_endpoint_versions`.
-pub(super) struct EndpointVersionsSource {
-    schema: ResourceSchema,
-    connections: Arc<Connections>,
-}
-
-impl EndpointVersionsSource {
-    pub(super) fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<EndpointVersions>(0)?, connections })
-    }
-}
-
 #[async_trait]
-impl DataSource for EndpointVersionsSource {
-    fn type_name(&self) -> &'static str {
-        "sluice_endpoint_versions"
-    }
+impl Lookup for EndpointVersions {
+    const TYPE_NAME: &'static str = "sluice_endpoint_versions";
 
-    fn schema(&self) -> &ResourceSchema {
-        &self.schema
-    }
-
-    async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
-        name(config, "endpoint", diagnostics);
-    }
-
-    async fn read(&self, _: &Context, config: &Value, diagnostics: &mut Diagnostics) -> Option<Value> {
-        let (engine, endpoint) = place(&self.connections, config, "endpoint", diagnostics).await?;
+    async fn look_up(
+        engine: &Engine,
+        endpoint: EndpointName,
+        _: &Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let cloud = engine.cloud.name();
-        let record = newest_rollout(&engine, &endpoint, diagnostics).await?;
+        let record = newest_rollout(engine, &endpoint, diagnostics).await?;
         let (live, coming) = live_and_coming(record.as_ref());
         let numbers = report(engine.ledger.version_numbers(cloud, &endpoint).await, diagnostics)?;
         let mut versions = Vec::new();
@@ -104,6 +82,6 @@ impl DataSource for EndpointVersionsSource {
             }));
         }
         let all = EndpointVersions { cloud, endpoint, versions };
-        found(&self.schema, config, &serde_json::to_value(all).ok()?)
+        Some(all)
     }
 }

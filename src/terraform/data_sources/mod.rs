@@ -6,12 +6,17 @@ mod endpoint_versions;
 mod rollouts;
 mod version_diff;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::diagnostics::{Diagnostics, Report, sentence};
 use super::minted::report;
 use super::provider::Connections;
-use super::resource::DataSource;
+use super::resource::{Context, DataSource};
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
 use crate::engine::Engine;
@@ -24,23 +29,67 @@ use crate::spec::{EndpointName, VersionNumber};
 /// A type cannot be turned into a schema: a mistake in the program, which a test finds.
 pub(super) fn all(connections: &Arc<Connections>) -> Result<Vec<Arc<dyn DataSource>>, SchemaError> {
     Ok(vec![
-        Arc::new(endpoint::EndpointSource::new(connections.clone())?),
-        Arc::new(endpoint_version::EndpointVersionSource::new(connections.clone())?),
-        Arc::new(endpoint_versions::EndpointVersionsSource::new(connections.clone())?),
-        Arc::new(rollouts::RolloutsSource::new(connections.clone())?),
-        Arc::new(version_diff::VersionDiffSource::new(connections.clone())?),
+        Arc::new(Source::<endpoint::Endpoint>::new(connections)?),
+        Arc::new(Source::<endpoint_version::EndpointVersion>::new(connections)?),
+        Arc::new(Source::<endpoint_versions::EndpointVersions>::new(connections)?),
+        Arc::new(Source::<rollouts::History>::new(connections)?),
+        Arc::new(Source::<version_diff::VersionDiff>::new(connections)?),
     ])
 }
 
-/// The endpoint that a configuration names, and the engine of its cloud.
-async fn place(
-    connections: &Connections,
-    config: &Value,
-    attribute: &str,
-    diagnostics: &mut Diagnostics,
-) -> Option<(Engine, EndpointName)> {
-    let endpoint = name(config, attribute, diagnostics)?;
-    Some((connections.engine(connections.cloud_of(config), diagnostics).await?, endpoint))
+/// What can be looked up of an endpoint. Its type is the schema of the data source.
+#[async_trait]
+trait Lookup: Serialize + JsonSchema + Send {
+    /// Name of the data source.
+    const TYPE_NAME: &'static str;
+    /// The attribute that names the endpoint.
+    const ENDPOINT: &'static str = "endpoint";
+
+    /// Looks it up on the cloud and in the ledger; nothing, and a diagnostic, where it is not there.
+    async fn look_up(
+        engine: &Engine,
+        endpoint: EndpointName,
+        config: &Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self>
+    where
+        Self: Sized;
+}
+
+/// The data source of a lookup.
+struct Source<L> {
+    schema: ResourceSchema,
+    connections: Arc<Connections>,
+    lookup: PhantomData<fn() -> L>,
+}
+
+impl<L: Lookup> Source<L> {
+    fn new(connections: &Arc<Connections>) -> Result<Self, SchemaError> {
+        let (schema, connections) = (ResourceSchema::from_type::<L>(0)?, connections.clone());
+        Ok(Self { schema, connections, lookup: PhantomData })
+    }
+}
+
+#[async_trait]
+impl<L: Lookup> DataSource for Source<L> {
+    fn type_name(&self) -> &'static str {
+        L::TYPE_NAME
+    }
+
+    fn schema(&self) -> &ResourceSchema {
+        &self.schema
+    }
+
+    async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
+        name(config, L::ENDPOINT, diagnostics);
+    }
+
+    async fn read(&self, _: &Context, config: &Value, diagnostics: &mut Diagnostics) -> Option<Value> {
+        let endpoint = name(config, L::ENDPOINT, diagnostics)?;
+        let engine = self.connections.engine(self.connections.cloud_of(config), diagnostics).await?;
+        let found = L::look_up(&engine, endpoint, config, diagnostics).await?;
+        beside(config, Value::from_json(self.schema.root(), &serde_json::to_value(found).ok()?).ok()?)
+    }
 }
 
 /// The name in an attribute, unless it is unknown; what is wrong with it is reported.
@@ -78,9 +127,8 @@ fn live_and_coming(record: Option<&Record>) -> (Option<VersionNumber>, Option<Ve
     }
 }
 
-/// What was found, in the attributes of a schema, beside what the configuration says.
-fn found(schema: &ResourceSchema, config: &Value, json: &serde_json::Value) -> Option<Value> {
-    let mut found = Value::from_json(schema.root(), json).ok()?;
+/// What was found, beside what the configuration says.
+fn beside(config: &Value, mut found: Value) -> Option<Value> {
     for (name, value) in config.as_map()?.iter().filter(|(_, value)| !value.is_null()) {
         found.set_attribute(name, value.clone());
     }

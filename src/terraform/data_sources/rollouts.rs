@@ -1,24 +1,19 @@
 //! `data "sluice_rollouts"`: every rollout of an endpoint.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{found, name, place};
-use crate::engine::RolloutView;
+use super::Lookup;
+use crate::engine::{Engine, RolloutView};
 use crate::spec::{CloudName, EndpointName};
 use crate::terraform::diagnostics::Diagnostics;
 use crate::terraform::minted::report;
-use crate::terraform::provider::Connections;
-use crate::terraform::resource::{Context, DataSource};
-use crate::terraform::schema::{ResourceSchema, SchemaError};
 use crate::terraform::value::Value;
 
 /// Every rollout of an endpoint, newest first. Empty for an endpoint that has none.
 #[derive(Serialize, JsonSchema)]
-struct History {
+pub(super) struct History {
     /// The cloud. The provider's by default.
     #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS),
         extend("x-terraform" = { "computed": "optional" }))]
@@ -31,34 +26,16 @@ struct History {
     rollouts: Vec<RolloutView>,
 }
 
-/// The data source `sluice_rollouts`.
-pub(super) struct RolloutsSource {
-    schema: ResourceSchema,
-    connections: Arc<Connections>,
-}
-
-impl RolloutsSource {
-    pub(super) fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<History>(0)?, connections })
-    }
-}
-
 #[async_trait]
-impl DataSource for RolloutsSource {
-    fn type_name(&self) -> &'static str {
-        "sluice_rollouts"
-    }
+impl Lookup for History {
+    const TYPE_NAME: &'static str = "sluice_rollouts";
 
-    fn schema(&self) -> &ResourceSchema {
-        &self.schema
-    }
-
-    async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
-        name(config, "endpoint", diagnostics);
-    }
-
-    async fn read(&self, _: &Context, config: &Value, diagnostics: &mut Diagnostics) -> Option<Value> {
-        let (engine, endpoint) = place(&self.connections, config, "endpoint", diagnostics).await?;
+    async fn look_up(
+        engine: &Engine,
+        endpoint: EndpointName,
+        _: &Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let cloud = engine.cloud.name();
         let revisions = report(engine.ledger.rollout_revisions(cloud, &endpoint).await, diagnostics)?;
         let mut rollouts = Vec::new();
@@ -67,6 +44,6 @@ impl DataSource for RolloutsSource {
             rollouts.extend(rollout.map(|(_, entry)| RolloutView::from(&entry.record)));
         }
         let all = History { cloud, endpoint, rollouts };
-        found(&self.schema, config, &serde_json::to_value(all).ok()?)
+        Some(all)
     }
 }

@@ -1,25 +1,21 @@
 //! `data "sluice_version_diff"`: what differs between two versions of an endpoint.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{found, name, place};
+use super::Lookup;
+use crate::engine::Engine;
 use crate::spec::{CloudName, EndpointName, VersionNumber};
 use crate::terraform::diagnostics::Diagnostics;
 use crate::terraform::endpoint_version::version_number;
 use crate::terraform::minted::find;
-use crate::terraform::provider::Connections;
-use crate::terraform::resource::{Context, DataSource};
-use crate::terraform::schema::{ResourceSchema, SchemaError};
 use crate::terraform::value::Value;
 use crate::version::diff;
 
 /// What differs between two versions of an endpoint.
 #[derive(Serialize, JsonSchema)]
-struct VersionDiff {
+pub(super) struct VersionDiff {
     /// The cloud. The provider's by default.
     #[schemars(with = "Option<String>", extend("enum" = CloudName::WORDS),
         extend("x-terraform" = { "computed": "optional" }))]
@@ -52,38 +48,20 @@ struct Setting {
     after: Option<String>,
 }
 
-/// The data source `sluice_version_diff`.
-pub(super) struct VersionDiffSource {
-    schema: ResourceSchema,
-    connections: Arc<Connections>,
-}
-
-impl VersionDiffSource {
-    pub(super) fn new(connections: Arc<Connections>) -> Result<Self, SchemaError> {
-        Ok(Self { schema: ResourceSchema::from_type::<VersionDiff>(0)?, connections })
-    }
-}
-
 #[async_trait]
-impl DataSource for VersionDiffSource {
-    fn type_name(&self) -> &'static str {
-        "sluice_version_diff"
-    }
+impl Lookup for VersionDiff {
+    const TYPE_NAME: &'static str = "sluice_version_diff";
 
-    fn schema(&self) -> &ResourceSchema {
-        &self.schema
-    }
-
-    async fn validate(&self, config: &Value, diagnostics: &mut Diagnostics) {
-        name(config, "endpoint", diagnostics);
-    }
-
-    async fn read(&self, _: &Context, config: &Value, diagnostics: &mut Diagnostics) -> Option<Value> {
-        let (engine, endpoint) = place(&self.connections, config, "endpoint", diagnostics).await?;
+    async fn look_up(
+        engine: &Engine,
+        endpoint: EndpointName,
+        config: &Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
         let from = version_number(config.attribute("from"))?;
         let to = version_number(config.attribute("to"))?;
-        let before = find(&engine, &endpoint, from, "from", diagnostics).await?;
-        let after = find(&engine, &endpoint, to, "to", diagnostics).await?;
+        let before = find(engine, &endpoint, from, "from", diagnostics).await?;
+        let after = find(engine, &endpoint, to, "to", diagnostics).await?;
         let changes = diff((&before.spec, &before.pins), (&after.spec, &after.pins));
         let show = |value: Option<serde_json::Value>| value.map(|value| value.to_string());
         let changes: Vec<Setting> = changes
@@ -96,6 +74,6 @@ impl DataSource for VersionDiffSource {
             .collect();
         let identical = changes.is_empty();
         let all = VersionDiff { cloud: engine.cloud.name(), endpoint, from, to, identical, changes };
-        found(&self.schema, config, &serde_json::to_value(all).ok()?)
+        Some(all)
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// Longest text that is read as a number.
 const TEXT_LEN_MAX: usize = 4096;
 /// Largest power of ten in either direction that is read.
-const EXPONENT_MAX: i64 = 100_000;
+const EXPONENT_MAX: u64 = 100_000;
 /// Numbers with more digits than this before or after the point print with an exponent.
 const PLAIN_DIGITS_MAX: i64 = 400;
 /// Digits after the point which write any finite 64-bit float exactly.
@@ -146,7 +146,7 @@ fn parse(text: &str) -> Option<Number> {
         return Some(Number { negative: false, digits: String::new(), exponent: 0 });
     }
     let exponent = power.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(trimmed)?;
-    (exponent.abs() <= EXPONENT_MAX).then(|| Number { negative, digits: digits.into(), exponent })
+    (exponent.unsigned_abs() <= EXPONENT_MAX).then(|| Number { negative, digits: digits.into(), exponent })
 }
 
 impl fmt::Display for Number {
@@ -212,9 +212,20 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_numbers_are_refused() {
-        for text in
-            ["", "-", ".", "1e", "0x10", "1_000", " 1", "NaN", "inf", "1e999999999999999999999", "1e200000"]
-        {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1e",
+            "0x10",
+            "1_000",
+            " 1",
+            "NaN",
+            "inf",
+            "1e999999999999999999999",
+            "1e200000",
+            "12.5e-9223372036854775807",
+        ] {
             assert!(text.parse::<Number>().is_err(), "{text}");
         }
     }

@@ -1,14 +1,13 @@
-//! What one decision costs: it has to grow with the number of replicas and no faster.
+//! A rollout to decide about, as large as one likes.
 
-use criterion::{BenchmarkId, Criterion, Throughput};
 use jiff::Timestamp;
 use sluice::fleet::{Fleet, Replica, ReplicaState};
-use sluice::rollout::{Accounting, Input, Record, Side, step};
+use sluice::rollout::{Record, Side};
 use sluice::spec::{DeploymentPolicy, EndpointName, ReplicaId, RolloutRevision, VersionNumber};
 
 /// In the middle of a rollout by quarters: a quarter has been replaced, the next one is on its way up, and some of what
 /// it replaces drains.
-fn scene(replicas: u32) -> (EndpointName, Fleet, Record, Timestamp) {
+pub fn scene(replicas: u32) -> (EndpointName, Fleet, Record, Timestamp) {
     let endpoint = EndpointName::new("bench").expect("a good name");
     let now = Timestamp::UNIX_EPOCH;
     let policy: DeploymentPolicy =
@@ -40,33 +39,4 @@ fn scene(replicas: u32) -> (EndpointName, Fleet, Record, Timestamp) {
         .map(|replica| replica.id.clone())
         .collect();
     (endpoint, fleet, record, now)
-}
-
-fn one_step(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("step");
-    for replicas in [100, 1_000, 10_000] {
-        let (endpoint, fleet, record, now) = scene(replicas);
-        group.throughput(Throughput::Elements(replicas.into()));
-        group.bench_function(BenchmarkId::from_parameter(replicas), |bencher| {
-            bencher.iter(|| {
-                let accounting = Accounting::Devices;
-                let input = Input {
-                    endpoint: &endpoint,
-                    fleet: &fleet,
-                    record: &record,
-                    readings: &[],
-                    now,
-                    accounting,
-                };
-                step(&input)
-            });
-        });
-    }
-    group.finish();
-}
-
-fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
-    one_step(&mut criterion);
-    criterion.final_summary();
 }
