@@ -2,6 +2,7 @@
 //!
 //! All three at the same time, so that streams can be as long as people's are.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::client::Client;
 use super::process::Process;
 use super::proxy::{Backend, Kind, Proxy};
-use super::{missing, model_server, raise_file_limit};
+use super::{READY_MAX, missing, model_server, raise_file_limit};
 use crate::agent::Agent;
 use crate::report::{Outcome, Section, Verdict};
 use crate::rollout::{Ground, train};
@@ -292,7 +293,16 @@ async fn drain_haproxy(socket: &Path, backend: &Backend) -> Result<(), Failure> 
 
 /// One command of haproxy's runtime API, and what it says.
 async fn tell_haproxy(socket: &Path, command: &str) -> Result<String, Failure> {
-    let mut stream = UnixStream::connect(socket).await?;
+    let until = Instant::now() + READY_MAX;
+    let mut stream = loop {
+        match UnixStream::connect(socket).await {
+            // It has as many callers as it takes.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && Instant::now() < until => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            connected => break connected?,
+        }
+    };
     stream.write_all(format!("{command}\n").as_bytes()).await?;
     let mut said = String::new();
     stream.read_to_string(&mut said).await?;
