@@ -8,9 +8,12 @@ use crate::Failure;
 use crate::report;
 
 /// Programs whose versions matter, and how they are asked. Those that are not installed are left out.
-const PROGRAMS: [(&str, &[&str]); 3] = [
+const PROGRAMS: [(&str, &[&str]); 6] = [
     ("rustc", &["rustc", "--version"]),
     ("terraform", &["terraform", "version"]),
+    ("nginx", &["nginx", "-v"]),
+    ("haproxy", &["haproxy", "-v"]),
+    ("wrk", &["dpkg-query", "--show", "wrk"]),
     ("Sluice", &["git", "describe", "--always", "--dirty", "--exclude", "*"]),
 ];
 

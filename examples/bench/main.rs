@@ -7,6 +7,7 @@ mod agent;
 mod crowd;
 mod machine;
 mod plans;
+mod proxies;
 mod report;
 mod rollout;
 mod scale;
@@ -68,6 +69,9 @@ enum Subject {
     Step,
     Plans,
     Rollout,
+    Throughput,
+    Streams,
+    Losses,
     Scale,
 }
 
@@ -135,6 +139,9 @@ impl Bench {
             Subject::Step => step::measure(self).await,
             Subject::Plans => Box::pin(plans::measure(self)).await,
             Subject::Rollout => Box::pin(rollout::measure(self)).await,
+            Subject::Throughput => Box::pin(proxies::throughput::measure(self)).await,
+            Subject::Streams => Box::pin(proxies::streams::measure(self)).await,
+            Subject::Losses => Box::pin(proxies::losses::measure(self)).await,
             Subject::Scale => scale::measure(self),
         }
     }

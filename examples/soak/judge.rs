@@ -31,6 +31,8 @@ const MEMORY_MORE: u64 = 16 * 1024;
 const MEMORY_OF_A_CROWD: u64 = 160 * 1024;
 /// A version whose replicas die may cost the requests in flight of so many deaths.
 const DEATHS_MAX: usize = 8;
+/// A request that was sent so long before a gateway was told to end may not have been read yet.
+const CROSSING: Duration = Duration::from_millis(50);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Whether something holds, and why that is known.
@@ -63,8 +65,13 @@ pub fn requests(journal: &Journal, summary: &Summary) -> Verdict {
             continue;
         };
         let (in_flight, refused) = budgets.entry(at).or_default();
-        let was_refused =
-            matches!(disturbance.cost, Cost::Gateway | Cost::Refused) && lost.sent > disturbance.from;
+        // A request may cross with the end of the connection on which it is sent.
+        let since = match disturbance.cost {
+            Cost::Refused => disturbance.from.checked_sub(CROSSING),
+            _ => Some(disturbance.from),
+        };
+        let may_be_refused = matches!(disturbance.cost, Cost::Gateway | Cost::Refused);
+        let was_refused = may_be_refused && since.is_none_or(|since| lost.sent > since);
         *if was_refused { refused } else { in_flight } += 1;
     }
     let mut named = String::new();
@@ -82,6 +89,11 @@ pub fn requests(journal: &Journal, summary: &Summary) -> Verdict {
             format!("{in_flight} in flight (of {budget} at most), {refused} refused meanwhile: {what}");
         if in_flight > budget {
             broken.push(format!("over budget: {line}"));
+            let shown = summary
+                .lost
+                .iter()
+                .filter(|lost| explain(lost, &disturbances).is_some_and(|(other, _)| other == at));
+            broken.extend(shown.map(|lost| describe(journal, lost)));
         } else {
             let _ = write!(named, "\n           {line}");
         }

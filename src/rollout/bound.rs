@@ -40,7 +40,7 @@ fn with_canary(policy: &DeploymentPolicy, limits: &Limits, cycle: &Cycle) -> f64
         seconds += cycle.after(replicas).ready(next - replicas) + bake;
         replicas = next;
     }
-    let rest = limits.desired - replicas;
+    let rest = limits.desired.saturating_sub(replicas);
     let prior_left = limits.cap.saturating_sub(replicas);
     let continuous =
         if prior_left == 0 { 0.0 } else { cycle.after(replicas).end(rest, limits.max_unavailable) };

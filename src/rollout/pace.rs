@@ -13,7 +13,8 @@ use crate::spec::{BatchPause, TimeSpan};
 /// Replicas of the wanted version that may exist by now.
 pub(super) fn wanted_so_far(record: &Record, limits: &Limits) -> u32 {
     if let Some(canary) = canary::open(record) {
-        return canary.replicas(record.canary.done, limits.desired);
+        // A canary has a replica at least, and of a fleet of none there is none.
+        return canary.replicas(record.canary.done, limits.desired).min(limits.desired);
     }
     match batch_size(record, limits) {
         Some(size) => baked(record, limits, size).saturating_add(size).min(limits.desired),

@@ -14,7 +14,7 @@ use super::record::Record;
 use super::traffic::{self, OrderedWeights, Traffic};
 use super::{Phase, canary, capacity, explain, gates, pace, warm};
 use crate::fleet::{Fleet, GateReading, Replica, ReplicaState};
-use crate::spec::{EndpointName, ReplicaId, VersionNumber};
+use crate::spec::{EndpointName, REPLICAS_MAX, ReplicaId, VersionNumber};
 
 /// How replicas are counted against the cap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -286,9 +286,11 @@ fn grow(
 ) -> Option<Action> {
     let room = limits.cap.saturating_sub(census.occupied);
     let missing = pace::wanted_so_far(record, limits).saturating_sub(census.wanted);
-    // Ordinals end before a number that wraps: no replica is ever named like an earlier one.
+    // Ordinals end before a number that wraps: no replica is ever named like an earlier one. And no decision is larger than
+    // a fleet can be, whatever a record says.
     let ordinals_left = u32::MAX - record.starts;
-    let count = room.min(missing).min(pace::concurrent_starts(record, census, limits)).min(ordinals_left);
+    let at_once = pace::concurrent_starts(record, census, limits).min(REPLICAS_MAX);
+    let count = room.min(missing).min(at_once).min(ordinals_left);
     if count == 0 {
         return None;
     }

@@ -68,10 +68,10 @@ pub fn run(target: &Target, check: fn(&[u8])) {
     bound_memory();
     let inputs = everything(target);
     let current = Arc::new(Mutex::new(Vec::new()));
-    let shown = current.clone();
+    let (shown, name) = (current.clone(), target.name);
     let (done, ended) = mpsc::channel();
     let player = std::thread::spawn(move || {
-        let played = catch_unwind(AssertUnwindSafe(|| play(&inputs, &shown, check)));
+        let played = catch_unwind(AssertUnwindSafe(|| play(name, &inputs, &shown, check)));
         done.send(()).unwrap();
         played
     });
@@ -87,9 +87,14 @@ pub fn run(target: &Target, check: fn(&[u8])) {
     panic!("{} hangs", target.name);
 }
 
-fn play(inputs: &[Vec<u8>], current: &Mutex<Vec<u8>>, check: fn(&[u8])) {
+fn play(name: &str, inputs: &[Vec<u8>], current: &Mutex<Vec<u8>>, check: fn(&[u8])) {
+    // Memory that is refused ends the process at once: a long run leaves a trace of what it was at.
+    let trace = (factor() > 1).then(|| folder().join(format!("{name}-current")));
     for input in inputs {
         current.lock().unwrap().clone_from(input);
+        if let Some(trace) = &trace {
+            std::fs::write(trace, input).unwrap();
+        }
         check(input);
     }
 }
@@ -140,12 +145,16 @@ pub fn is_told_well(refusal: &str) {
 
 /// Writes down what failed.
 pub fn keep(name: &str, input: &[u8]) {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz");
-    std::fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(format!("{name}-{:08x}", crc(input)));
+    let path = folder().join(format!("{name}-{:08x}", crc(input)));
     std::fs::write(&path, input).unwrap();
     let seed = number("SLUICE_FUZZ_SEED").unwrap_or(1);
     eprintln!("the input is in {}; the seed was {seed}", path.display());
+}
+
+fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 /// Tells inputs apart.

@@ -148,24 +148,24 @@ async fn a_head_above_the_limit_gives_431() {
 async fn a_client_beyond_the_most_waits_until_another_leaves() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let backend = Backend::named("a").await;
+    let (backend, mut started) = streaming_backend().await;
     let gateway = Gateway::start_with(|options| options.connections_max = 1).await;
     let port = gateway.route(1, routes(&[("a", 1, backend.address)])).await;
-    let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     let open = async || {
         let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        stream.write_all(request).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         stream
     };
     let mut first = open().await;
+    let chunks = soon(started.recv()).await.unwrap();
+    let _second = open().await;
+    // What the first has in flight goes on, while the second waits.
+    chunks.send("a".into()).await.unwrap();
     soon(first.read_u8()).await.unwrap();
-    let mut second = open().await;
-    // The first is served again, while the second is still in the kernel's queue.
-    first.write_all(request).await.unwrap();
-    eventually("the first is answered again", async || backend.requests() == 2).await;
+    assert_eq!(backend.requests(), 1);
     drop(first);
-    soon(second.read_u8()).await.unwrap();
-    assert_eq!(backend.requests(), 3);
+    soon(started.recv()).await.unwrap();
+    assert_eq!(backend.requests(), 2);
 }
 
 #[tokio::test]

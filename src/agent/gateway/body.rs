@@ -5,49 +5,19 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::endpoint::Endpoint;
-use super::pool::Connection;
+use super::framing::{Framing, Piece};
 use super::replica::InFlight;
-
-/// How long a body has stood still. The timer is set when a chunk is waited for, not at each chunk.
-#[derive(Debug)]
-struct IdleGap {
-    max: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
-}
-
-impl IdleGap {
-    fn new(max: Duration) -> Self {
-        Self { max, timer: None, waiting: false }
-    }
-
-    fn moved(&mut self) {
-        self.waiting = false;
-    }
-
-    /// To be polled when there is no chunk; ready once that has lasted too long.
-    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let max = self.max;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(max)));
-        if !self.waiting {
-            self.waiting = true;
-            if let Some(deadline) = Instant::now().checked_add(max) {
-                timer.as_mut().reset(deadline);
-            }
-        }
-        timer.as_mut().poll(cx)
-    }
-}
+use super::upstream::{ResponseBodyError, Upstream, Waiting};
 
 /// Why a request body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +26,8 @@ pub(super) enum RequestBodyError {
     TooLarge { max: u64 },
     #[error("the client sent nothing for {max:?}")]
     Stalled { max: Duration },
+    #[error("the request body is not as long as was announced")]
+    Misframed,
     #[error("failed to read the request body")]
     Client(#[source] hyper::Error),
 }
@@ -75,73 +47,87 @@ pub(super) struct Passing {
     endpoint: Arc<Endpoint>,
     bytes: u64,
     bytes_max: u64,
-    gap: IdleGap,
 }
 
 impl RequestBody {
-    pub(super) fn new(body: Incoming, endpoint: &Arc<Endpoint>, bytes_max: u64, gap_max: Duration) -> Self {
+    pub(super) fn new(body: Incoming, endpoint: &Arc<Endpoint>, bytes_max: u64) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        let gap = IdleGap::new(gap_max);
-        Self::Passing(Passing { body, endpoint: endpoint.clone(), bytes: 0, bytes_max, gap })
+        Self::Passing(Passing { body, endpoint: endpoint.clone(), bytes: 0, bytes_max })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
-}
 
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBodyError;
+    /// How the replica is told where it ends.
+    pub(super) fn coding(&self) -> Coding {
+        match self {
+            Self::Empty => Coding::Length(0),
+            Self::Passing(passing) => {
+                passing.body.size_hint().exact().map_or(Coding::Chunked, Coding::Length)
+            }
+        }
+    }
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
+    /// The next of its data. Trailers end here: nothing may be merged into a head that is gone.
+    pub(super) fn poll_data(
+        &mut self,
         cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let Self::Passing(passing) = self.get_mut() else { return Poll::Ready(None) };
-        match Pin::new(&mut passing.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                passing.gap.moved();
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                passing.endpoint.metrics.request_bytes.fetch_add(bytes, Relaxed);
-                passing.bytes = passing.bytes.saturating_add(bytes);
-                if passing.bytes > passing.bytes_max {
-                    return Poll::Ready(Some(Err(RequestBodyError::TooLarge { max: passing.bytes_max })));
-                }
-                Poll::Ready(Some(Ok(frame)))
+    ) -> Poll<Option<Result<Bytes, RequestBodyError>>> {
+        let Self::Passing(passing) = self else { return Poll::Ready(None) };
+        loop {
+            let frame = match ready!(Pin::new(&mut passing.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(source)) => return Poll::Ready(Some(Err(RequestBodyError::Client(source)))),
+                None => return Poll::Ready(None),
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            passing.endpoint.metrics.request_bytes.fetch_add(data.len() as u64, Relaxed);
+            passing.bytes = passing.bytes.saturating_add(data.len() as u64);
+            if passing.bytes > passing.bytes_max {
+                return Poll::Ready(Some(Err(RequestBodyError::TooLarge { max: passing.bytes_max })));
             }
-            Poll::Ready(Some(Err(source))) => Poll::Ready(Some(Err(RequestBodyError::Client(source)))),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => {
-                passing.gap.poll(cx).map(|()| Some(Err(RequestBodyError::Stalled { max: passing.gap.max })))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Passing(passing) => passing.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Passing(passing) => passing.body.size_hint(),
+            return Poll::Ready(Some(Ok(data)));
         }
     }
 }
 
-/// Why a response body ended early. The client sees a broken connection, as it must: its head is long gone.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ResponseBodyError {
-    #[error("the replica broke off its response: {0}")]
-    Replica(hyper::Error),
-    #[error("the replica sent nothing for {max:?}")]
-    Stalled { max: Duration },
+/// How a request body is framed towards a replica: anew, whatever the client's framing was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// This many bytes are still to come.
+    Length(u64),
+    Chunked,
+}
+
+impl Coding {
+    pub(super) fn encode(&mut self, data: &[u8], to: &mut Vec<u8>) -> Result<(), RequestBodyError> {
+        match self {
+            Self::Length(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(RequestBodyError::Misframed)?;
+                to.extend_from_slice(data);
+            }
+            // An empty chunk would be the last one.
+            Self::Chunked if data.is_empty() => {}
+            Self::Chunked => {
+                to.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+                to.extend_from_slice(data);
+                to.extend_from_slice(b"\r\n");
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(self, to: &mut Vec<u8>) -> Result<(), RequestBodyError> {
+        match self {
+            Self::Length(0) => {}
+            Self::Length(_) => return Err(RequestBodyError::Misframed),
+            Self::Chunked => to.extend_from_slice(b"0\r\n\r\n"),
+        }
+        Ok(())
+    }
 }
 
 /// The body on its way to a client.
@@ -154,13 +140,18 @@ pub(super) enum ResponseBody {
 }
 
 /// Holds the request's place in the count of what is in flight, and the connection it came over, until it ends:
-/// by its last chunk, by an error, or by being dropped because the client left.
+/// by its last chunk, by an error, or by being dropped because the client left. Dropping the connection ends it, and
+/// with it the replica's work.
 #[derive(Debug)]
 pub(super) struct Relayed {
-    body: Incoming,
-    gap: IdleGap,
-    in_flight: Option<InFlight>,
-    connection: Option<Connection>,
+    pub(super) under_way: Option<(Box<Upstream>, InFlight)>,
+    /// Why it ended early, to be told when what came before is on its way.
+    pub(super) broken: Option<ResponseBodyError>,
+    pub(super) framing: Framing,
+    pub(super) waiting: Waiting,
+    /// The connection can serve another request, of this worker.
+    pub(super) reusable: bool,
+    pub(super) worker: usize,
 }
 
 impl ResponseBody {
@@ -168,40 +159,56 @@ impl ResponseBody {
         Self::Own(Full::new(text.into()))
     }
 
-    pub(super) fn relayed(
-        body: Incoming,
-        in_flight: InFlight,
-        connection: Connection,
-        gap_max: Duration,
-    ) -> Self {
-        let gap = IdleGap::new(gap_max);
-        Self::Relayed(Relayed { body, gap, in_flight: Some(in_flight), connection: Some(connection) })
+    pub(super) fn relayed(mut relayed: Relayed) -> Self {
+        if relayed.framing.is_ended() {
+            relayed.ended();
+        }
+        Self::Relayed(relayed)
     }
 }
 
 impl Relayed {
     /// The response is complete: its connection can serve the next request, and nothing is in flight any more.
     fn ended(&mut self) {
-        if let (Some(in_flight), Some(connection)) = (self.in_flight.take(), self.connection.take()) {
-            in_flight.replica().pool.put(connection, Instant::now());
+        let Some((upstream, in_flight)) = self.under_way.take() else { return };
+        if self.reusable
+            && let Some(upstream) = upstream.recycle()
+        {
+            in_flight.replica().pool.put(self.worker, upstream, Instant::now());
         }
     }
 
-    fn failed(&mut self, error: ResponseBodyError) -> ResponseBodyError {
-        if let Some(in_flight) = self.in_flight.take() {
+    /// hyper drops what it has not written yet when a body fails, so it gets a chance to write first.
+    fn failed(&mut self, error: ResponseBodyError, cx: &TaskContext<'_>) {
+        if let Some((_, in_flight)) = self.under_way.take()
+            && error.is_of_replica()
+        {
             in_flight.replica().failed(&error);
         }
-        self.connection = None;
-        error
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
     }
-}
 
-impl Drop for Relayed {
-    fn drop(&mut self) {
-        // hyper does not ask for more when it knows that there is nothing more. Anything else is a client that left;
-        // dropping the body ends the connection, and with it the replica's work.
-        if self.body.is_end_stream() {
-            self.ended();
+    fn poll_data(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Bytes, ResponseBodyError>>> {
+        let Some((upstream, in_flight)) = &mut self.under_way else {
+            return Poll::Ready(self.broken.take().map(Err));
+        };
+        match ready!(upstream.poll_piece(&mut self.framing, &mut self.waiting, cx)) {
+            Ok(Piece::Data(data)) => {
+                in_flight.replica().metrics.response_bytes.fetch_add(data.len() as u64, Relaxed);
+                if self.framing.is_ended() {
+                    self.ended();
+                }
+                Poll::Ready(Some(Ok(data)))
+            }
+            Ok(_) => {
+                self.ended();
+                Poll::Ready(None)
+            }
+            Err(error) => {
+                self.failed(error, cx);
+                Poll::Pending
+            }
         }
     }
 }
@@ -214,48 +221,28 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        let relayed = match self.get_mut() {
-            Self::Own(own) => {
-                return Pin::new(own).poll_frame(cx).map_err(|never| match never {});
+        match self.get_mut() {
+            Self::Own(own) => Pin::new(own).poll_frame(cx).map_err(|never| match never {}),
+            Self::Relayed(relayed) => {
+                relayed.poll_data(cx).map(|data| data.map(|data| data.map(Frame::data)))
             }
-            Self::Relayed(relayed) => relayed,
-        };
-        match Pin::new(&mut relayed.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                relayed.gap.moved();
-                if let (Some(in_flight), Some(data)) = (&relayed.in_flight, frame.data_ref()) {
-                    in_flight.replica().metrics.response_bytes.fetch_add(data.len() as u64, Relaxed);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(source))) => {
-                Poll::Ready(Some(Err(relayed.failed(ResponseBodyError::Replica(source)))))
-            }
-            Poll::Ready(None) => {
-                relayed.ended();
-                Poll::Ready(None)
-            }
-            Poll::Pending => match relayed.gap.poll(cx) {
-                Poll::Ready(()) => {
-                    let max = relayed.gap.max;
-                    Poll::Ready(Some(Err(relayed.failed(ResponseBodyError::Stalled { max }))))
-                }
-                Poll::Pending => Poll::Pending,
-            },
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(own) => own.is_end_stream(),
-            Self::Relayed(relayed) => relayed.body.is_end_stream(),
+            Self::Relayed(relayed) => relayed.under_way.is_none() && relayed.broken.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(own) => own.size_hint(),
-            Self::Relayed(relayed) => relayed.body.size_hint(),
+            Self::Relayed(relayed) => match relayed.framing {
+                Framing::Length(left) => SizeHint::with_exact(left),
+                Framing::Chunked(_) | Framing::UntilClose => SizeHint::default(),
+            },
         }
     }
 }

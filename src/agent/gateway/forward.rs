@@ -5,23 +5,23 @@
 //! been idle and broke before any answer, is sent once more; the replica had most likely closed it meanwhile.
 //! A POST that was written is never sent again, whatever happens to it: a generation may cost minutes of a GPU.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::{AUTHORIZATION, CONNECTION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::Context;
-use super::body::{RequestBody, RequestBodyError, ResponseBody};
+use super::body::{Relayed, RequestBody, RequestBodyError, ResponseBody};
 use super::endpoint::Endpoint;
+use super::framing::Head;
 use super::headers;
 use super::places::Place;
-use super::pool::{self, ConnectError, Connection};
 use super::refuse::{Cause, Refusal};
-use super::replica::InFlight;
+use super::replica::{InFlight, Replica};
 use super::upgrade;
+use super::upstream::{self, ConnectError, Deadlines, ExchangeError, Outgoing, Upstream, Waiting};
 use crate::agent::token::TokenProblem;
 use crate::clock::{Clock, SystemClock};
 
@@ -40,6 +40,8 @@ pub(super) struct Route {
     pub(super) client: HeaderValue,
     /// The client's place among all connections; tunnels keep it when the connection itself is done.
     pub(super) place: Arc<Place>,
+    /// Whose connections to replicas its requests use.
+    pub(super) worker: usize,
 }
 
 /// Answers a request, in any case.
@@ -56,35 +58,57 @@ pub(super) async fn answer(route: &Route, request: Request<Incoming>) -> Respons
 async fn relay(route: &Route, mut request: Request<Incoming>) -> Result<Response<ResponseBody>, Refusal> {
     let options = &route.context.options;
     let started = Instant::now();
-    let client_upgrade = hyper::upgrade::on(&mut request);
-    let (mut parts, body) = request.into_parts();
-    authorize(route, &mut parts.headers)?;
+    let protocol = headers::wanted_upgrade(request.version(), request.headers());
+    let client_upgrade = protocol.is_some().then(|| hyper::upgrade::on(&mut request));
+    authorize(route, request.headers_mut())?;
+    let (parts, body) = request.into_parts();
     let announced = http_body::Body::size_hint(&body).lower();
     if announced > options.request_body_bytes_max {
         return Err(too_large());
     }
-    let body = RequestBody::new(body, &route.endpoint, options.request_body_bytes_max, options.idle_gap_max);
-    let protocol = headers::wanted_upgrade(&parts);
-    let wants_upgrade = protocol.is_some();
-    headers::prepare_request(&mut parts, &body, &route.client, protocol)?;
+    let body = RequestBody::new(body, &route.endpoint, options.request_body_bytes_max);
+    let coding = body.coding();
+    let bytes = headers::encode_request(&parts, coding, &route.client, protocol.as_ref())?;
+    let asks_for_head = parts.method == Method::HEAD;
+    let repeatable = body.is_empty() && is_idempotent(&parts.method);
 
-    let exchange = exchange(route, Request::from_parts(parts, body), started).await?;
-    let Exchange { mut response, in_flight, connection } = exchange;
+    let mut spare = parts.headers;
+    // What the client sent is not held while the replica works.
+    spare.clear();
+    let outgoing = Outgoing { bytes, body, coding, asks_for_head, spare };
+    let Exchange { head, in_flight, upstream } = exchange(route, outgoing, repeatable, started).await?;
     let replica = in_flight.replica();
-    replica.metrics.responded(response.status(), started.elapsed());
-    let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if upgraded && !wants_upgrade {
-        replica.failed(&"the replica changed the protocol without being asked");
-        return Err(Refusal::new(Cause::ReplicaFailed, "The replica gave an answer that makes no sense."));
-    }
-    headers::prepare_response(response.headers_mut(), replica, upgraded);
-    if upgraded {
-        let replica_upgrade = hyper::upgrade::on(&mut response);
-        upgrade::tunnel(route, client_upgrade, replica_upgrade, in_flight);
-        return Ok(response.map(|_| ResponseBody::own("")));
-    }
-    response.extensions_mut().clear();
-    Ok(response.map(|body| ResponseBody::relayed(body, in_flight, connection, options.idle_gap_max)))
+    replica.metrics.responded(head.status, started.elapsed());
+    let mut response_headers = head.headers;
+    headers::name_replica(&mut response_headers, replica);
+    let body = match (head.status, client_upgrade) {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(client_upgrade)) => {
+            if let Some(protocol) = head.upgrade {
+                response_headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                response_headers.insert(UPGRADE, protocol);
+            }
+            upgrade::tunnel(route, client_upgrade, upstream, in_flight);
+            ResponseBody::own("")
+        }
+        (StatusCode::SWITCHING_PROTOCOLS, None) => {
+            replica.failed(&"the replica changed the protocol without being asked");
+            return Err(Refusal::new(
+                Cause::ReplicaFailed,
+                "The replica gave an answer that makes no sense.",
+            ));
+        }
+        _ => {
+            let waiting = Waiting { since: None, max: options.idle_gap_max };
+            let (framing, reusable, worker) = (head.framing, head.reusable, route.worker);
+            let under_way = Some((upstream, in_flight));
+            let relayed = Relayed { under_way, broken: None, framing, waiting, reusable, worker };
+            ResponseBody::relayed(relayed)
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = response_headers;
+    Ok(response)
 }
 
 /// Refuses a request without a token where one is needed. The token is not the replica's business.
@@ -103,29 +127,30 @@ fn authorize(route: &Route, headers: &mut HeaderMap) -> Result<(), Refusal> {
 
 /// A request with the head of its response.
 struct Exchange {
-    response: Response<Incoming>,
+    head: Head,
     in_flight: InFlight,
-    connection: Connection,
+    upstream: Box<Upstream>,
 }
 
 /// Offers the request to one replica after the other, until one has taken it.
 async fn exchange(
     route: &Route,
-    mut request: Request<RequestBody>,
+    mut outgoing: Outgoing,
+    repeatable: bool,
     started: Instant,
 ) -> Result<Exchange, Refusal> {
     let mut tried = Vec::new();
     while tried.len() < REPLICAS_TRIED_MAX {
         let Some(in_flight) = route.endpoint.acquire(&tried, started) else { break };
-        let missed = match send(route, &in_flight, request).await {
-            Ok((response, connection)) => return Ok(Exchange { response, in_flight, connection }),
+        let missed = match send(route, in_flight.replica(), outgoing, repeatable, started).await {
+            Ok((head, upstream)) => return Ok(Exchange { head, in_flight, upstream }),
             Err(missed) => missed,
         };
         match missed {
-            Missed::Unsent { request: unsent, failure } => {
+            Missed::Unsent { outgoing: unsent, failure } => {
                 in_flight.replica().failed_unanswered(&failure);
                 in_flight.replica().suspect(Instant::now());
-                request = *unsent;
+                outgoing = *unsent;
                 tried.push(in_flight.replica().clone());
             }
             Missed::Sent(failure) => {
@@ -146,7 +171,7 @@ async fn exchange(
 /// A request that got no answer.
 enum Missed {
     /// It certainly reached nobody, and is here to be sent to another replica.
-    Unsent { request: Box<Request<RequestBody>>, failure: Failure },
+    Unsent { outgoing: Box<Outgoing>, failure: Failure },
     /// It may have reached the replica.
     Sent(Failure),
 }
@@ -154,72 +179,57 @@ enum Missed {
 /// Sends the request to one replica and waits for the head of the response.
 async fn send(
     route: &Route,
-    in_flight: &InFlight,
-    mut request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Connection), Missed> {
-    let replica = in_flight.replica();
-    let first_byte_deadline = route.context.options.first_byte_deadline;
+    replica: &Replica,
+    mut outgoing: Outgoing,
+    repeatable: bool,
+    mut now: Instant,
+) -> Result<(Head, Box<Upstream>), Missed> {
+    let options = &route.context.options;
     let mut idle_tried = 0;
     loop {
-        let idle = if idle_tried < IDLE_TRIED_MAX { replica.pool.take(Instant::now()) } else { None };
+        let idle = if idle_tried < IDLE_TRIED_MAX { replica.pool.take(route.worker, now) } else { None };
         let was_idle = idle.is_some();
         idle_tried += 1;
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => match pool::connect(&route.context, replica.address).await {
-                Ok(connection) => connection,
+        let mut upstream = match idle {
+            Some(upstream) => upstream,
+            None => match upstream::connect(&route.context, replica.address).await {
+                Ok(upstream) => upstream,
                 Err(error) => {
-                    return Err(Missed::Unsent { request: Box::new(request), failure: error.into() });
+                    return Err(Missed::Unsent { outgoing: Box::new(outgoing), failure: error.into() });
                 }
             },
         };
-        let again = if was_idle { copy_of_repeatable(&request) } else { None };
-        let sent = tokio::time::timeout(first_byte_deadline, connection.try_send_request(request)).await;
-        let mut error = match sent {
-            Err(_) => return Err(Missed::Sent(Failure::FirstByte(first_byte_deadline))),
-            Ok(Ok(response)) => {
+        if !was_idle {
+            now = Instant::now();
+        }
+        let error = match upstream.exchange(outgoing, Deadlines::from(options, now)).await {
+            Ok(head) => {
                 replica.trust();
-                return Ok((response, connection));
+                return Ok((head, upstream));
             }
-            Ok(Err(error)) => error,
+            Err(error) => error,
         };
-        let unwritten = error.take_message();
-        let error = error.into_error();
-        request = match (unwritten, again) {
-            (Some(unwritten), _) if was_idle => unwritten,
-            (Some(unwritten), _) => {
-                return Err(Missed::Unsent { request: Box::new(unwritten), failure: Failure::Broken(error) });
+        let ExchangeError::Ended(_) = error else { return Err(Missed::Sent(error.into())) };
+        if upstream.is_unsent() && !was_idle {
+            let outgoing = Box::new(upstream.take_outgoing());
+            return Err(Missed::Unsent { outgoing, failure: error.into() });
+        }
+        if !upstream.is_unsent() {
+            if !was_idle || !repeatable {
+                return Err(Missed::Sent(error.into()));
             }
-            (None, Some(again)) if broke_before_an_answer(&error) => {
-                // Once only, and on a connection that was not idle.
-                idle_tried = IDLE_TRIED_MAX;
-                again
-            }
-            (None, _) => return Err(Missed::Sent(Failure::Broken(error))),
-        };
+            // Once only, and on a connection that was not idle.
+            idle_tried = IDLE_TRIED_MAX;
+        }
+        outgoing = upstream.take_outgoing();
     }
 }
 
-/// A second copy of a request that may be sent twice: idempotent, and without a body.
-fn copy_of_repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
-    let idempotent = matches!(
-        *request.method(),
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
-    );
-    if !idempotent || !request.body().is_empty() {
-        return None;
-    }
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = Uri::clone(request.uri());
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
-}
-
-/// The connection ended without a byte of an answer, by a close or a reset; not an answer that made no sense.
-fn broke_before_an_answer(error: &hyper::Error) -> bool {
-    let io = error.source().is_some_and(<dyn StdError>::is::<std::io::Error>);
-    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || (io && !error.is_parse())
+    )
 }
 
 /// What went wrong between gateway and replica, in the words of the status.
@@ -227,47 +237,30 @@ fn broke_before_an_answer(error: &hyper::Error) -> bool {
 enum Failure {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("failed to exchange with the replica: {}", with_source(.0))]
-    Broken(hyper::Error),
-    #[error("the replica did not begin its response within {0:?}")]
-    FirstByte(std::time::Duration),
-}
-
-fn with_source(error: &hyper::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
 }
 
 impl Failure {
-    /// The error of the request body, if it was that which broke the exchange.
-    fn of_request_body(&self) -> Option<&RequestBodyError> {
-        let Self::Broken(error) = self else { return None };
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref() {
-                return Some(error);
-            }
-            cause = error.source();
-        }
-        None
-    }
-
     fn is_of_replica(&self) -> bool {
-        self.of_request_body().is_none()
+        !matches!(self, Self::Exchange(ExchangeError::RequestBody(_)))
     }
 
     fn refusal(&self) -> Refusal {
-        match (self, self.of_request_body()) {
-            (_, Some(RequestBodyError::TooLarge { .. })) => too_large(),
-            (_, Some(RequestBodyError::Stalled { .. })) => {
-                Refusal::new(Cause::RequestTimeout, "The request body stopped coming.")
-            }
-            (_, Some(RequestBodyError::Client(_))) => {
-                Refusal::new(Cause::BadRequest, "The request body could not be read.")
-            }
-            (Self::FirstByte(_), None) => {
+        match self {
+            Self::Exchange(ExchangeError::RequestBody(error)) => match error {
+                RequestBodyError::TooLarge { .. } => too_large(),
+                RequestBodyError::Stalled { .. } => {
+                    Refusal::new(Cause::RequestTimeout, "The request body stopped coming.")
+                }
+                RequestBodyError::Client(_) | RequestBodyError::Misframed => {
+                    Refusal::new(Cause::BadRequest, "The request body could not be read.")
+                }
+            },
+            Self::Exchange(ExchangeError::FirstByte(_)) => {
                 Refusal::new(Cause::ReplicaTimeout, "The replica did not begin its response in time.")
             }
-            (Self::Connect(_) | Self::Broken(_), None) => {
+            Self::Connect(_) | Self::Exchange(_) => {
                 Refusal::new(Cause::ReplicaFailed, "The replica broke off before it answered.")
             }
         }

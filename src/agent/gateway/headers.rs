@@ -1,13 +1,11 @@
 //! Heads in both directions: what ends at the gateway, what passes, what is added.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
-use http_body::Body;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use super::body::RequestBody;
+use super::body::Coding;
 use super::refuse::{Cause, Refusal};
 use super::replica::Replica;
 
@@ -17,33 +15,58 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const SLUICE_VERSION: HeaderName = HeaderName::from_static("x-sluice-version");
 const SLUICE_REPLICA: HeaderName = HeaderName::from_static("x-sluice-replica");
 
-/// Headers that speak of one connection only, and so end at the gateway.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// Room for the head of a request; it grows where that is not enough.
+const HEAD_BYTES: usize = 768;
+
+/// What becomes of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Passes,
+    /// It speaks of one connection only, and so ends at the gateway.
+    EndsHere,
+    /// The gateway writes it itself, whatever was there before.
+    WrittenAnew,
+    Cookie,
+    ForwardedProto,
+    ForwardedHost,
+}
+
+/// What becomes of a request's header. In a response only [`Fate::EndsHere`] matters.
+pub(super) fn fate(name: &HeaderName) -> Fate {
+    match name.as_str() {
+        "connection"
+        | "keep-alive"
+        | "proxy-connection"
+        | "http2-settings"
+        | "proxy-authorization"
+        | "te"
+        | "transfer-encoding"
+        | "upgrade" => Fate::EndsHere,
+        // hyper answers `Expect` itself, when the replica is connected and the body is first asked for.
+        "host" | "content-length" | "expect" | "x-forwarded-for" => Fate::WrittenAnew,
+        "cookie" => Fate::Cookie,
+        "x-forwarded-proto" => Fate::ForwardedProto,
+        "x-forwarded-host" => Fate::ForwardedHost,
+        _ => Fate::Passes,
+    }
+}
 
 /// The protocol a client wants to change to, if it asks for one that can be tunnelled.
 /// Not HTTP/2: behind a tunnel its requests would be neither counted nor split.
-pub(super) fn wanted_upgrade(parts: &Parts) -> Option<HeaderValue> {
-    let wanted = parts.headers.get(UPGRADE)?;
-    let named = connection_names(&parts.headers).any(|name| name.eq_ignore_ascii_case(b"upgrade"));
+pub(super) fn wanted_upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
+    let wanted = headers.get(UPGRADE)?;
+    let named = connection_names(headers).any(|name| name.eq_ignore_ascii_case(b"upgrade"));
     let http2 = wanted.as_bytes().get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"h2"));
-    (named && !http2 && parts.version == Version::HTTP_11).then(|| wanted.clone())
+    (named && !http2 && version == Version::HTTP_11).then(|| wanted.clone())
 }
 
-/// Turns the head a client sent into the head a replica gets.
-pub(super) fn prepare_request(
-    parts: &mut Parts,
-    body: &RequestBody,
+/// Writes the head a replica gets: that of the client, without what ends here, with what is added.
+pub(super) fn encode_request(
+    parts: &Parts,
+    coding: Coding,
     client: &HeaderValue,
-    upgrade: Option<HeaderValue>,
-) -> Result<(), Refusal> {
+    upgrade: Option<&HeaderValue>,
+) -> Result<Vec<u8>, Refusal> {
     if parts.method == Method::CONNECT {
         return Err(Refusal::new(
             Cause::MethodNotAllowed,
@@ -51,39 +74,95 @@ pub(super) fn prepare_request(
         ));
     }
     let host = host(parts)?;
-    to_origin_form(parts)?;
-    remove_hop_by_hop(&mut parts.headers);
-    // hyper answers it itself, when the replica is connected and the body is first asked for.
-    parts.headers.remove(EXPECT);
-    if parts.version == Version::HTTP_2 {
-        join_cookies(&mut parts.headers);
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    head.extend_from_slice(parts.method.as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(target(parts)?.as_bytes());
+    head.extend_from_slice(b" HTTP/1.1\r\n");
+    line(&mut head, &HOST, host.as_bytes());
+    let named = names_to_remove(&parts.headers);
+    let joins_cookies = parts.version == Version::HTTP_2;
+    let (mut has_proto, mut has_host) = (false, false);
+    for (name, value) in &parts.headers {
+        if named.contains(name) {
+            continue;
+        }
+        match fate(name) {
+            Fate::EndsHere | Fate::WrittenAnew => continue,
+            Fate::Cookie if joins_cookies => continue,
+            Fate::ForwardedProto => has_proto = true,
+            Fate::ForwardedHost => has_host = true,
+            Fate::Cookie | Fate::Passes => {}
+        }
+        line(&mut head, name, value.as_bytes());
     }
-    parts.version = Version::HTTP_11;
-    forward(&mut parts.headers, &host, client);
-    parts.headers.insert(HOST, host);
+    if joins_cookies && !named.contains(&COOKIE) {
+        join(&mut head, &COOKIE, &parts.headers, b"; ", None);
+    }
+    join(&mut head, &FORWARDED_FOR, &parts.headers, b", ", Some(client));
+    // A proxy in front, which saw the client's own connection, knows better.
+    if !has_proto {
+        line(&mut head, &FORWARDED_PROTO, b"http");
+    }
+    if !has_host {
+        line(&mut head, &FORWARDED_HOST, host.as_bytes());
+    }
+    frame(&mut head, parts, coding);
     if let Some(protocol) = upgrade {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(UPGRADE, protocol);
+        line(&mut head, &CONNECTION, b"upgrade");
+        line(&mut head, &UPGRADE, protocol.as_bytes());
     }
-    // A GET with a chunked body: hyper would take the body for absent if it is not announced.
-    if !body.is_empty() && !parts.headers.contains_key(CONTENT_LENGTH) && body.size_hint().exact().is_none() {
-        parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    // Among them is the client's own upgrade, which is not the replica's.
-    parts.extensions.clear();
-    Ok(())
+    head.extend_from_slice(b"\r\n");
+    Ok(head)
 }
 
-/// Turns the head a replica sent into the head the client gets.
-pub(super) fn prepare_response(headers: &mut HeaderMap, replica: &Replica, upgraded: bool) {
-    let protocol = if upgraded { headers.get(UPGRADE).cloned() } else { None };
-    remove_hop_by_hop(headers);
-    if let Some(protocol) = protocol {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
-    }
+/// Says which version and which replica have answered.
+pub(super) fn name_replica(headers: &mut HeaderMap, replica: &Replica) {
     headers.insert(SLUICE_VERSION, replica.version_header.clone());
     headers.insert(SLUICE_REPLICA, replica.id_header.clone());
+}
+
+/// The names that a `Connection` header has.
+pub(super) fn names(connection: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    connection.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+fn line(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
+}
+
+/// Writes all values of a header, and one more, as a single one.
+fn join(
+    head: &mut Vec<u8>,
+    name: &HeaderName,
+    headers: &HeaderMap,
+    separator: &[u8],
+    last: Option<&HeaderValue>,
+) {
+    let mut values = headers.get_all(name).iter().chain(last).map(HeaderValue::as_bytes);
+    let Some(first) = values.next() else { return };
+    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(first);
+    for value in values {
+        head.extend_from_slice(separator);
+        head.extend_from_slice(value);
+    }
+    head.extend_from_slice(b"\r\n");
+}
+
+/// Writes where the body ends. The client's own words about it are not passed on.
+fn frame(head: &mut Vec<u8>, parts: &Parts, coding: Coding) {
+    let announced = parts.headers.contains_key(CONTENT_LENGTH);
+    let has_body = [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method);
+    match coding {
+        Coding::Chunked => line(head, &TRANSFER_ENCODING, b"chunked"),
+        Coding::Length(0) if !announced && !has_body => {}
+        Coding::Length(length) => line(head, &CONTENT_LENGTH, length.to_string().as_bytes()),
+    }
 }
 
 /// The one host the request is for. Two, or none, would let gateway and replica disagree about it.
@@ -102,69 +181,25 @@ fn host(parts: &Parts) -> Result<HeaderValue, Refusal> {
 }
 
 /// A request to a proxy may carry a whole URI; a replica gets the path only.
-fn to_origin_form(parts: &mut Parts) -> Result<(), Refusal> {
-    if parts.uri.scheme().is_none() && parts.uri.authority().is_none() {
-        return Ok(());
-    }
-    let Some(path) = parts.uri.path_and_query().cloned() else {
-        return Err(Refusal::new(Cause::BadRequest, "The request's target has no path."));
-    };
-    parts.uri = Uri::from(path);
-    Ok(())
+fn target(parts: &Parts) -> Result<&str, Refusal> {
+    let target = parts.uri.path_and_query().map(PathAndQuery::as_str);
+    target.ok_or_else(|| Refusal::new(Cause::BadRequest, "The request's target has no path."))
 }
 
-/// Names the client to the replica. An address list is continued; protocol and host are left alone if a proxy in
-/// front, which saw the client's own connection, has set them.
-fn forward(headers: &mut HeaderMap, host: &HeaderValue, client: &HeaderValue) {
-    let chain = if headers.contains_key(FORWARDED_FOR) {
-        let mut chain = Vec::new();
-        for value in headers.get_all(FORWARDED_FOR) {
-            chain.extend_from_slice(value.as_bytes());
-            chain.extend_from_slice(b", ");
-        }
-        chain.extend_from_slice(client.as_bytes());
-        HeaderValue::from_bytes(&chain).unwrap_or_else(|_| client.clone())
-    } else {
-        client.clone()
-    };
-    headers.insert(FORWARDED_FOR, chain);
-    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-    headers.entry(FORWARDED_HOST).or_insert_with(|| host.clone());
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        // Nothing is collected, and so nothing allocated, for the common `keep-alive` and `close`.
-        let named: Vec<HeaderName> = connection_names(headers)
-            .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
-            .filter_map(|name| HeaderName::from_bytes(name).ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
+/// The headers that the client has declared to be of its connection only. Nothing is allocated for the common
+/// `keep-alive` and `close`.
+fn names_to_remove(headers: &HeaderMap) -> Vec<HeaderName> {
+    if !headers.contains_key(CONNECTION) {
+        return Vec::new();
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    connection_names(headers)
+        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .collect()
 }
 
 fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-}
-
-/// HTTP/2 may send a cookie in pieces; HTTP/1.1 may not.
-fn join_cookies(headers: &mut HeaderMap) {
-    let pieces: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if pieces.len() > 1
-        && let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..]))
-    {
-        headers.insert(COOKIE, joined);
-    }
+    headers.get_all(CONNECTION).iter().flat_map(names)
 }
 
 #[cfg(test)]
@@ -173,11 +208,23 @@ mod tests {
 
     use super::*;
 
-    fn prepared(request: http::request::Builder) -> Result<Parts, Refusal> {
-        let mut parts = request.body(()).unwrap().into_parts().0;
-        let upgrade = wanted_upgrade(&parts);
-        prepare_request(&mut parts, &RequestBody::Empty, &HeaderValue::from_static("192.0.2.7"), upgrade)?;
-        Ok(parts)
+    /// The request line and the headers by name, as the replica reads them.
+    fn encoded(request: http::request::Builder, coding: Coding) -> Result<(String, HeaderMap), Refusal> {
+        let parts = request.body(()).unwrap().into_parts().0;
+        let upgrade = wanted_upgrade(parts.version, &parts.headers);
+        let client = HeaderValue::from_static("192.0.2.7");
+        let head = String::from_utf8(encode_request(&parts, coding, &client, upgrade.as_ref())?).unwrap();
+        let mut lines = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
+        let first = lines.next().unwrap().to_owned();
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.map(|line| line.split_once(": ").unwrap()) {
+            headers.append(HeaderName::try_from(name).unwrap(), value.parse().unwrap());
+        }
+        Ok((first, headers))
+    }
+
+    fn prepared(request: http::request::Builder) -> Result<(String, HeaderMap), Refusal> {
+        encoded(request, Coding::Length(0))
     }
 
     #[test]
@@ -194,13 +241,13 @@ mod tests {
             .header("expect", "100-continue")
             .header("upgrade", "websocket")
             .header("accept", "*/*");
-        let parts = prepared(request).unwrap();
-        let mut names: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
+        let (line, headers) = prepared(request).unwrap();
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["accept", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
-        assert_eq!(parts.headers["host"], "chat.example");
-        assert_eq!(parts.headers["x-forwarded-host"], "chat.example");
-        assert_eq!(parts.uri, "/v1/models?x=1");
+        assert_eq!(headers["host"], "chat.example");
+        assert_eq!(headers["x-forwarded-host"], "chat.example");
+        assert_eq!(line, "GET /v1/models?x=1 HTTP/1.1");
     }
 
     #[test]
@@ -210,16 +257,18 @@ mod tests {
             .header("x-forwarded-for", "198.51.100.1")
             .header("x-forwarded-for", "198.51.100.2")
             .header("x-forwarded-proto", "https");
-        let parts = prepared(request).unwrap();
-        assert_eq!(parts.headers["x-forwarded-for"], "198.51.100.1, 198.51.100.2, 192.0.2.7");
-        assert_eq!(parts.headers["x-forwarded-proto"], "https");
+        let (_, headers) = prepared(request).unwrap();
+        let chain: Vec<_> = headers.get_all("x-forwarded-for").iter().collect();
+        assert_eq!(chain, ["198.51.100.1, 198.51.100.2, 192.0.2.7"]);
+        assert_eq!(headers.get_all("x-forwarded-proto").iter().collect::<Vec<_>>(), ["https"]);
     }
 
     #[test]
     fn a_whole_uri_names_the_host_and_only_its_path_is_passed_on() {
-        let parts = prepared(Request::get("http://chat.example:81/p?q").header("host", "other")).unwrap();
-        assert_eq!(parts.headers["host"], "chat.example:81");
-        assert_eq!(parts.uri, "/p?q");
+        let request = Request::get("http://chat.example:81/p?q").header("host", "other");
+        let (line, headers) = prepared(request).unwrap();
+        assert_eq!(headers.get_all("host").iter().collect::<Vec<_>>(), ["chat.example:81"]);
+        assert_eq!(line, "GET /p?q HTTP/1.1");
     }
 
     #[test]
@@ -241,12 +290,10 @@ mod tests {
                     .header("upgrade", protocol),
             )
         };
-        let parts = ask("websocket").unwrap();
-        assert_eq!(
-            (&parts.headers["connection"], &parts.headers["upgrade"]),
-            (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap())
-        );
-        assert!(!ask("h2c").unwrap().headers.contains_key("upgrade"));
+        let (_, headers) = ask("websocket").unwrap();
+        assert_eq!(headers["connection"], "upgrade");
+        assert_eq!(headers["upgrade"], "websocket");
+        assert!(!ask("h2c").unwrap().1.contains_key("upgrade"));
     }
 
     #[test]
@@ -255,7 +302,23 @@ mod tests {
             .version(Version::HTTP_2)
             .header("cookie", "a=1")
             .header("cookie", "b=2");
-        let parts = prepared(request).unwrap();
-        assert_eq!(parts.headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        let (_, headers) = prepared(request).unwrap();
+        assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+    }
+
+    #[test]
+    fn a_body_is_framed_once_and_by_the_gateway() {
+        let framing = |coding, request: http::request::Builder| {
+            let (_, headers) = encoded(request.header("host", "a"), coding).unwrap();
+            let all = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned());
+            all("content-length").chain(all("transfer-encoding")).collect::<Vec<_>>()
+        };
+        let both = || {
+            Request::post("/").header("content-length", "7").header("transfer-encoding", "identity, chunked")
+        };
+        assert_eq!(framing(Coding::Chunked, both()), ["chunked"]);
+        assert_eq!(framing(Coding::Length(5), both()), ["5"]);
+        assert_eq!(framing(Coding::Length(0), Request::post("/")), ["0"]);
+        assert_eq!(framing(Coding::Length(0), Request::get("/")), [""; 0]);
     }
 }

@@ -1,10 +1,12 @@
 //! The public listeners: one port for each endpoint.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -16,9 +18,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::alarm::Seldom;
 use super::endpoint::Endpoint;
 use super::forward::{self, Route};
-use super::places::{Answering, Place};
+use super::places::Answering;
 use super::{Context, socket};
 
 /// Connections that wait in the kernel until they are accepted.
@@ -78,7 +81,7 @@ async fn accept(
 ) {
     let next = async || {
         let (stream, client) = loop {
-            match listener.accept().await {
+            match listener.accept().await.and_then(|(stream, client)| Ok((stream.into_std()?, client))) {
                 Ok(accepted) => break accepted,
                 Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
             }
@@ -87,24 +90,25 @@ async fn accept(
         Some((stream, client, context.places.take().await?))
     };
     while let Some(Some((stream, client, place))) = stop.run_until_cancelled(next()).await {
-        socket::tune(&stream, context.options.idle_gap_max);
+        let Some((worker, runtime)) = context.workers.next() else { return };
         let route = Arc::new(Route {
             context: context.clone(),
             endpoint: endpoint.clone(),
             client: HeaderValue::from_str(&client.ip().to_canonical().to_string())
                 .unwrap_or(HeaderValue::from_static("unknown")),
             place: Arc::new(place),
+            worker,
         });
-        let (abort, stop) = (context.abort.clone(), stop.clone());
-        context.tasks.spawn(async move {
-            let _ = abort.run_until_cancelled(serve(route, stream, stop)).await;
-        });
+        context.tasks.spawn_on(serve(route, stream, stop.clone()), runtime);
     }
 }
 
 /// Serves one connection, in the version of HTTP that its first bytes show.
-async fn serve(route: Arc<Route>, stream: TcpStream, stop: CancellationToken) {
-    let deadline = route.context.options.request_head_deadline;
+async fn serve(route: Arc<Route>, stream: std::net::TcpStream, stop: CancellationToken) {
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let options = &route.context.options;
+    socket::tune(&stream, options.idle_gap_max);
+    let (deadline, abort) = (options.request_head_deadline, route.context.abort.clone());
     let mut start = [0; 3];
     // A look costs one call and leaves the bytes; no method of HTTP/1.1 begins so.
     let looked = tokio::select! {
@@ -125,7 +129,15 @@ async fn serve(route: Arc<Route>, stream: TcpStream, stop: CancellationToken) {
         })
     };
     let io = TokioIo::new(stream);
-    let options = &route.context.options;
+    let place = route.place.clone();
+    let told = async move {
+        tokio::select! {
+            () = stop.cancelled() => Told::Finish,
+            // Even the beginning of a request is given up.
+            () = place.asked_to_leave() => if place.is_idle() { Told::Leave } else { Told::Finish },
+            () = abort.cancelled() => Told::Leave,
+        }
+    };
     if &start == b"PRI" {
         let connection = http2::Builder::new(Tracked(route.context.tasks.clone()))
             .timer(TokioTimer::new())
@@ -133,34 +145,52 @@ async fn serve(route: Arc<Route>, stream: TcpStream, stop: CancellationToken) {
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(u32::try_from(options.request_head_bytes_max).unwrap_or(u32::MAX))
             .serve_connection(io, service);
-        until_stopped(connection, http2::Connection::graceful_shutdown, &stop, &route.place).await;
+        drive(connection, http2::Connection::graceful_shutdown, told, &route).await;
     } else {
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(deadline)
+            // The deadline is kept below; hyper's own timer would be set anew for each request.
+            .header_read_timeout(None)
             .max_header_size(options.request_head_bytes_max)
+            .writev(false)
             .serve_connection(io, service)
             .with_upgrades();
-        until_stopped(connection, http1::UpgradeableConnection::graceful_shutdown, &stop, &route.place).await;
+        let idle = route.place.clone().idle_for(deadline);
+        let told = async move {
+            tokio::select! {
+                told = told => told,
+                () = idle => Told::Leave,
+            }
+        };
+        drive(connection, http1::UpgradeableConnection::graceful_shutdown, told, &route).await;
     }
 }
 
-/// Drives a connection; once stopped, or asked to leave its place, until its requests have ended.
-async fn until_stopped<C: Future>(
+/// What a connection is told from outside.
+enum Told {
+    /// To end with the requests it has.
+    Finish,
+    /// To end at once.
+    Leave,
+}
+
+/// Drives a connection to its end.
+async fn drive<C: Future>(
     connection: C,
     ask_to_end: fn(Pin<&mut C>),
-    stop: &CancellationToken,
-    place: &Place,
+    told: impl Future<Output = Told> + Send + 'static,
+    route: &Route,
 ) {
     let mut connection = pin!(connection);
-    // The error of a connection is the client's business, and it is gone.
-    tokio::select! {
-        _ = &mut connection => return,
-        () = stop.cancelled() => ask_to_end(connection.as_mut()),
-        // Even the beginning of a request is given up.
-        () = place.asked_to_leave() => if place.is_idle() { return } else { ask_to_end(connection.as_mut()) },
+    let mut told = Seldom::new(told);
+    let asked = poll_fn(|cx| match told.poll(cx) {
+        Poll::Ready(told) => Poll::Ready(Some(told)),
+        // The error of a connection is the client's business, and it is gone.
+        Poll::Pending => connection.as_mut().poll(cx).map(|_| None),
+    });
+    if let Some(Told::Finish) = asked.await {
+        ask_to_end(connection.as_mut());
+        let _ = route.context.abort.run_until_cancelled(connection).await;
     }
-    let _ = connection.await;
 }
 
 /// Runs the streams of HTTP/2 connections as tasks with an owner.

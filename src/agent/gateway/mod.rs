@@ -6,9 +6,9 @@
 //! It is a process of its own, so that traffic flows while the agent restarts; it remembers nothing over its own
 //! restart, the agent's next table tells it everything.
 //!
-//! The way of a request: `listen` (a connection) → `forward` (one request) → `endpoint` and `balance` (a replica,
-//! counted from here on) → `pool` (a connection to it) → `headers` and `body` (both directions), or `upgrade`
-//! (a tunnel). A table's way: `control` → `serving` → `endpoint`.
+//! The way of a request: `listen` (a connection, given to a `worker`) → `forward` (one request) → `endpoint` and
+//! `balance` (a replica, counted from here on) → `pool` and `upstream` (a connection to it) → `headers`, `framing` and
+//! `body` (both directions), or `upgrade` (a tunnel). A table's way: `control` → `serving` → `endpoint`.
 //!
 //! Invariants:
 //! * A replica is chosen and counted under one lock, which a new table takes too: see `endpoint`.
@@ -18,12 +18,14 @@
 //! It does not judge replicas: whether one is ready is the agent's to know. It does not queue: without a ready
 //! replica a request is refused at once.
 
+mod alarm;
 mod balance;
 mod body;
 pub mod client;
 mod control;
 mod endpoint;
 mod forward;
+mod framing;
 mod headers;
 mod listen;
 mod metrics;
@@ -36,6 +38,8 @@ mod serving;
 mod socket;
 pub mod table;
 mod upgrade;
+mod upstream;
+mod worker;
 
 use std::io;
 use std::path::PathBuf;
@@ -54,6 +58,7 @@ use self::control::ControlSocket;
 pub use self::options::{GatewayOptions, Signals};
 use self::places::Places;
 use self::serving::Serving;
+use self::worker::Workers;
 
 /// How often idle connections to replicas are looked at.
 const EVICT_EVERY: Duration = Duration::from_secs(1);
@@ -94,6 +99,12 @@ pub enum GatewayError {
         /// Why.
         source: io::Error,
     },
+    /// The threads that carry traffic could not be started.
+    #[error("failed to start the threads of the gateway")]
+    Workers {
+        /// Why.
+        source: io::Error,
+    },
     /// Signals could not be handled.
     #[error("failed to handle signals")]
     Signals {
@@ -112,6 +123,8 @@ struct Context {
     abort: CancellationToken,
     /// Places for clients' connections.
     places: Arc<Places>,
+    /// Where they are served.
+    workers: Workers,
 }
 
 /// Runs a gateway until it is told to end, by its control API or by SIGTERM. Needs a runtime with IO and time.
@@ -127,11 +140,13 @@ pub async fn run(options: GatewayOptions) -> Result<(), GatewayError> {
     let socket = ControlSocket::bind(&options.control_socket).await?;
     let connections_max = raise_file_limit(options.connections_max);
     let shutdown_deadline = options.shutdown_deadline;
+    let (workers, _stop_at_the_end) = Workers::start().map_err(|source| GatewayError::Workers { source })?;
     let context = Arc::new(Context {
         options,
         tasks: TaskTracker::new(),
         abort: CancellationToken::new(),
         places: Arc::new(Places::new(connections_max)),
+        workers,
     });
     let serving = Arc::new(Serving::new(context.clone()));
     let control = tokio::spawn(control::serve(socket, serving.clone()));

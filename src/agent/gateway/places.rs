@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::lock;
@@ -118,6 +118,20 @@ impl Place {
         self.seat.is_idle()
     }
 
+    /// Returns when no request has been in flight for as long as `max`.
+    pub(super) async fn idle_for(self: Arc<Self>, max: Duration) {
+        loop {
+            let since = Duration::from_millis(self.seat.idle_since.load(Relaxed));
+            let since = if self.is_idle() { self.places.created.checked_add(since) } else { None };
+            let until = since.unwrap_or_else(Instant::now).checked_add(max);
+            let Some(until) = until else { return std::future::pending().await };
+            if until <= Instant::now() {
+                return;
+            }
+            sleep_until(until).await;
+        }
+    }
+
     /// A request is in flight, until what is returned is dropped.
     pub(super) fn occupy(self: &Arc<Self>) -> Busy {
         self.seat.requests.fetch_add(1, Relaxed);
@@ -172,5 +186,35 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answering<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_its_last_request_on() {
+        let minute = Duration::from_mins(1);
+        let places = Arc::new(Places::new(1));
+        tokio::time::sleep(minute).await;
+        let (place, begun) = (Arc::new(places.take().await.unwrap()), Instant::now());
+        let waiting = tokio::spawn(place.clone().idle_for(minute));
+        tokio::time::sleep(minute / 2).await;
+        let busy = place.occupy();
+        tokio::time::sleep(minute * 3).await;
+        assert!(!waiting.is_finished(), "a request may take longer");
+        drop(busy);
+        waiting.await.unwrap();
+        assert_eq!(begun.elapsed(), minute / 2 + minute * 3 + minute);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_idle_from_its_beginning() {
+        let places = Arc::new(Places::new(1));
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let (place, begun) = (Arc::new(places.take().await.unwrap()), Instant::now());
+        place.idle_for(Duration::from_secs(5)).await;
+        assert_eq!(begun.elapsed().as_secs(), 5);
     }
 }
