@@ -83,6 +83,9 @@ impl Subject {
             Self::Step => "One decision of the engine",
             Self::Plans => plans::TITLE,
             Self::Rollout => "Rollouts against their bound",
+            Self::Throughput => proxies::throughput::TITLE,
+            Self::Streams => proxies::streams::TITLE,
+            Self::Losses => proxies::losses::TITLE,
             Self::Scale => "Scale",
         }
     }

@@ -32,7 +32,7 @@ use crate::report::{Outcome, Section, Verdict};
 use crate::rollout::{Ground, train};
 use crate::{Bench, Failure};
 
-const TITLE: &str = "Requests lost during rolling updates";
+pub const TITLE: &str = "Requests lost during rolling updates";
 const UPDATES: u32 = 20;
 /// One update begins this long after the other.
 const UPDATE_EVERY: Duration = Duration::from_secs(1);

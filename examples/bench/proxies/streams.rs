@@ -14,7 +14,7 @@ use crate::report::{Outcome, Section, Verdict};
 use crate::rollout::train;
 use crate::{Bench, Failure};
 
-const TITLE: &str = "A thousand streams at once";
+pub const TITLE: &str = "A thousand streams at once";
 const STREAMS: u32 = 1000;
 /// One every quarter of a second.
 const TOKENS: u32 = 24;

@@ -10,7 +10,7 @@ use super::{OTHER_CORE, PROXY_CORE, find, free_port, median, missing};
 use crate::report::{Outcome, Section, Verdict};
 use crate::{Bench, Failure};
 
-const TITLE: &str = "Requests through one core";
+pub const TITLE: &str = "Requests through one core";
 const CONNECTIONS: u32 = 64;
 const BODY_BYTES: usize = 1024;
 const ROUND_SECONDS: u32 = 2;
