@@ -93,9 +93,9 @@ impl Stage {
         }
         std::fs::copy(std::env::current_exe()?, folder.join("plugins/terraform-provider-sluice"))?;
         let overrides = format!(
-            "disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    \"sluice-rs/sluice\" = {:?}\n  \
+            "disable_checkpoint = true\nprovider_installation {{\n  dev_overrides {{\n    \"sluice-rs/sluice\" = \"{}\"\n  \
              }}\n  direct {{}}\n}}\n",
-            folder.join("plugins")
+            folder.join("plugins").display()
         );
         std::fs::write(folder.join("terraform.rc"), overrides)?;
         let agent = Agent::new(bench, &folder.join("agent"), 1)?;
@@ -201,7 +201,8 @@ impl Stage {
     /// Endpoints, each with a version and a policy. Every resource has a block of its own: `for_each` over many that
     /// refer to each other costs Terraform time with the square of their number, whatever the provider does.
     fn endpoints(&self, prefix: &str, count: u32) -> String {
-        let (data_dir, model, server) = (self.folder.join("agent"), &self.model, &self.server);
+        let data_dir = self.folder.join("agent");
+        let (data_dir, model, server) = (data_dir.display(), self.model.display(), self.server.display());
         let mut text = format!(
             r#"terraform {{
   required_providers {{
@@ -210,7 +211,7 @@ impl Stage {
 }}
 
 provider "sluice" {{
-  local = {{ data_dir = {data_dir:?} }}
+  local = {{ data_dir = "{data_dir}" }}
 }}
 "#
         );
@@ -226,8 +227,8 @@ resource "sluice_deployment_policy" "{name}" {{
 
 resource "sluice_endpoint_version" "{name}" {{
   endpoint  = "{name}"
-  model     = {{ source = {model:?} }}
-  container = {{ command = [{server:?}, "serve"] }}
+  model     = {{ source = "{model}" }}
+  container = {{ command = ["{server}", "serve"] }}
   scaling   = {{ min_replicas = 1 }}
   health    = {{ interval = "10s" }}
 }}

@@ -155,7 +155,7 @@ impl Course {
 impl Ground {
     /// Brings up an endpoint, then measures a rollout of it, in seconds.
     async fn run(&self, index: usize, course: &Course) -> Result<(usize, f64), Failure> {
-        let endpoint = EndpointName::new(&format!("course-{index}"))?;
+        let endpoint = EndpointName::new(format!("course-{index}"))?;
         self.engine.cloud.put_endpoint(&EndpointSpec::named(endpoint.clone())).await?;
         let first: DeploymentPolicy = serde_json::from_value(json!({ "min_ready": "0s" }))?;
         self.roll(course.replicas, &endpoint, 0, &first).await?;

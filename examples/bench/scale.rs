@@ -1,12 +1,11 @@
 //! What a rollout of very many replicas costs the engine and the ledger. Nothing runs here: rollouts are simulated, and
 //! what would be written is measured.
 
-use std::time::Instant;
-
 use serde_json::json;
 use sluice::ledger::{Entry, EntryKind, Holder, Lease, Seen};
 use sluice::rollout::{Accounting, Action, Input, Side, Simulation, preview, simulate, step};
 use sluice::spec::{DeploymentPolicy, REPLICAS_MAX, TimeSpan, VersionNumber};
+use tokio::time::Instant;
 
 use crate::report::{Outcome, Section, Verdict};
 use crate::scene::scene;
