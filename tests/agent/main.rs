@@ -1,5 +1,5 @@
 //! The agent with real processes: the program itself as agent and gateway, this test program as replicas.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod access;
 mod crashes;
