@@ -103,7 +103,7 @@ impl Course<'_> {
         let arguments = vec!["--token-interval".to_owned(), TOKEN_INTERVAL.to_owned()];
         let ground = Ground { engine, server, arguments, model: self.model.clone() };
         let names: Result<Vec<EndpointName>, _> =
-            (0..UPDATES).map(|number| EndpointName::new(&format!("losses-{number}"))).collect();
+            (0..UPDATES).map(|number| EndpointName::new(format!("losses-{number}"))).collect();
         let names = names?;
         let drain =
             Drain { timeout: TimeSpan::from_seconds(DRAIN_MAX.as_secs()), unroute_delay: TimeSpan::ZERO };
