@@ -67,11 +67,12 @@ struct Arguments {
 enum Subject {
     Startup,
     Step,
-    Plans,
     Rollout,
     Throughput,
     Streams,
     Losses,
+    // A thousand replicas take a while to end, and should be in nobody's way.
+    Plans,
     Scale,
 }
 

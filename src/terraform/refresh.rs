@@ -49,12 +49,21 @@ impl Refresh {
             return Ok(all.get(endpoint).cloned());
         }
         let at = Instant::now();
-        if let Some(all) = engine.cloud.observe_all().await? {
-            let found = all.get(endpoint).cloned();
-            looks_here.all = Some((at, all));
-            return Ok(found);
+        match engine.cloud.observe_all().await {
+            Ok(Some(all)) => {
+                let found = all.get(endpoint).cloned();
+                looks_here.all = Some((at, all));
+                Ok(found)
+            }
+            Ok(None) => {
+                drop(looks);
+                engine.cloud.observe(endpoint).await
+            }
+            Err(error) => {
+                // The next ones look for themselves, side by side: a cloud that is away must not be waited for in turn.
+                looks_here.single = 0;
+                Err(error)
+            }
         }
-        drop(looks);
-        engine.cloud.observe(endpoint).await
     }
 }

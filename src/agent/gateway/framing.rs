@@ -295,6 +295,8 @@ fn chunk_size(line: &[u8]) -> Result<u64, Nonsense> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn head(text: &str) -> Result<Option<Head>, Nonsense> {
@@ -316,6 +318,71 @@ mod tests {
             }
         }
         Err(Nonsense("it has no end"))
+    }
+
+    /// What is understood of an answer that comes in parts of these sizes, over and over: its status, its body so far,
+    /// and whether it has ended.
+    fn understand(
+        answer: &[u8],
+        sizes: &[usize],
+    ) -> Result<(Option<StatusCode>, Vec<u8>, bool), &'static str> {
+        let (mut buffer, mut head, mut body) = (BytesMut::new(), None, Vec::new());
+        let (mut rest, mut sizes) = (answer, sizes.iter().cycle());
+        while !rest.is_empty() {
+            let (part, later) = rest.split_at(rest.len().min(*sizes.next().unwrap()));
+            buffer.extend_from_slice(part);
+            rest = later;
+            if head.is_none() {
+                head = take_head(&mut buffer, false, &mut HeaderMap::new()).map_err(|error| error.0)?;
+            }
+            let Some(head) = &mut head else { continue };
+            loop {
+                match head.framing.take(&mut buffer).map_err(|error| error.0)? {
+                    Piece::Data(data) => body.extend_from_slice(&data),
+                    Piece::End => return Ok((Some(head.status), body, true)),
+                    Piece::Missing => break,
+                }
+            }
+        }
+        Ok((head.map(|head| head.status), body, false))
+    }
+
+    /// Answers put together of what answers are made of, and of anything.
+    fn answers() -> impl Strategy<Value = Vec<u8>> {
+        let word = prop::sample::select(vec![
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 100 Continue\r\n",
+            "HTTP/1.0 204 No\r\n",
+            "transfer-encoding: chunked\r\n",
+            "content-length: 5\r\n",
+            "content-length: 18446744073709551615\r\n",
+            "connection: close, x-a\r\n",
+            "x-a: 1\r\n",
+            "\r\n",
+            "\n",
+            "3\r\nabc\r\n",
+            "a;b=c\r\n",
+            "ffffffffffffffff\r\n",
+            "0\r\n\r\n",
+            "0\r\n",
+            "-1",
+        ]);
+        let anything = prop::collection::vec(any::<u8>(), 0..6);
+        let part = prop_oneof![6 => word.prop_map(|word| word.as_bytes().to_vec()), 1 => anything];
+        let start = prop_oneof![3 => Just(b"HTTP/1.1 200 OK\r\n".to_vec()), 1 => Just(Vec::new())];
+        (start, prop::collection::vec(part, 0..12))
+            .prop_map(|(start, parts)| [start, parts.concat()].concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn whatever_a_replica_sends_is_understood_or_refused_however_it_comes(
+            answer in answers(), sizes in prop::collection::vec(1_usize..30, 1..6),
+        ) {
+            prop_assert_eq!(understand(&answer, &[usize::MAX]), understand(&answer, &sizes));
+        }
     }
 
     #[test]
