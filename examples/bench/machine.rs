@@ -39,7 +39,7 @@ impl Machine {
             ("processor", format!("{cores} cores of {model}")),
             ("memory", format!("{} MiB", memory / 1024)),
             ("system", format!("Linux {}", kernel.trim())),
-            ("profile", "`measure`: that of a release, without optimizing across crates, and less in crates that nothing here goes through".to_owned()),
+            ("profile", "`measure`: that of a release, without optimizing across crates".to_owned()),
         ];
         facts.extend(PROGRAMS.iter().filter_map(|(name, command)| Some((*name, first_line(command)?))));
         Ok(Self { facts })
