@@ -155,6 +155,8 @@ impl Stage {
         if kind == Kind::Creation && state.exists() {
             std::fs::rename(&state, &aside)?;
         }
+        let usage = self.folder.join("usage");
+        shim::forget(&usage)?;
         let before = self.agent.cloud.agent().await?;
         let agent_before = shim::of_process(before.pid)?;
         let own_before = shim::of_children()?;
@@ -168,7 +170,7 @@ impl Stage {
         if aside.exists() {
             std::fs::rename(&aside, &state)?;
         }
-        let usage = if is_ours { shim::take(&self.folder.join("usage"))? } else { Usage::default() };
+        let usage = if is_ours { shim::take(&usage)? } else { Usage::default() };
         Ok(Run {
             wall: wall.as_secs_f64(),
             terraform: all.saturating_sub(usage.processor).as_secs_f64(),

@@ -61,10 +61,18 @@ fn watch(mut provider: Command, usage: &Path) -> Result<ExitCode, Failure> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Forgets what was written: that of runs which are not measured.
+pub fn forget(usage: &Path) -> Result<(), Failure> {
+    match std::fs::remove_file(usage) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// What was written, and forgets it.
 pub fn take(usage: &Path) -> Result<Usage, Failure> {
     let text = std::fs::read_to_string(usage)?;
-    std::fs::remove_file(usage)?;
+    forget(usage)?;
     let mut sum = Usage::default();
     for line in text.lines() {
         let (micros, kib) = line.split_once(' ').ok_or("a line without memory")?;

@@ -8,7 +8,7 @@ use super::census::{Census, count};
 use super::pace::add;
 use super::record::{BatchProgress, CanaryProgress, Failure, FailureClass, Progress, Record};
 use super::supervise::Supervised;
-use super::{Phase, capacity, gates};
+use super::{Phase, capacity, gates, warm};
 use crate::fleet::{Replica, ReplicaState};
 
 /// Takes note of new marks and of replicas that stopped being ready.
@@ -92,11 +92,10 @@ pub fn fail(
     }
 }
 
-/// When the rollout has failed unless it makes progress. What bakes, waits for a person or keeps the prior version warm
-/// cannot stall.
+/// When the rollout has failed unless it makes progress. What bakes or waits for a person cannot stall, nor can it as
+/// long as the prior version is kept warm: what is to go then has the usual time from there on.
 pub(super) fn deadline(record: &Record) -> Option<Timestamp> {
-    let waits = record.canary.awaiting_since.is_some() || record.warm_since.is_some();
-    if record.bakes_since().is_some() || waits {
+    if record.bakes_since().is_some() || record.canary.awaiting_since.is_some() {
         return None;
     }
     if let Some(ends) = capacity::deadline(record) {
@@ -104,7 +103,8 @@ pub(super) fn deadline(record: &Record) -> Option<Timestamp> {
     }
     let policy = &record.policy;
     let span = if record.is_rolling_back() { policy.rollback.deadline } else { policy.progress_deadline };
-    Some(add(record.progress.at, span.as_duration()))
+    let since = warm::ends(record).map_or(record.progress.at, |ends| ends.max(record.progress.at));
+    Some(add(since, span.as_duration()))
 }
 
 /// When the whole way forward must be done, pauses and waits for a promotion not counted. What is left of it is over

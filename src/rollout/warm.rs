@@ -55,3 +55,49 @@ pub(super) fn is_under_way(record: &Record, now: Timestamp) -> bool {
 pub(super) fn ends(record: &Record) -> Option<Timestamp> {
     record.warm_since.map(|since| add(since, record.policy.keep_warm.as_duration()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::fleet::{Replica, ReplicaState};
+    use crate::rollout::arbitrary::Situation;
+    use crate::rollout::step::step;
+    use crate::rollout::{FailureClass, Phase};
+    use crate::spec::{ReplicaId, TimeSpan, VersionNumber};
+
+    /// One replica of the prior version without traffic, one of the target with all of it.
+    fn kept_warm() -> Situation {
+        let mut situation = Situation::fresh(1);
+        situation.record.policy.keep_warm = TimeSpan::from_seconds(60);
+        situation.record.policy.min_ready = TimeSpan::ZERO;
+        let old = situation.fleet.replicas[0].clone();
+        let (id, state) = (ReplicaId("new".to_owned()), ReplicaState::Available);
+        situation.fleet.replicas.push(Replica { id, version: VersionNumber(1), state, ..old });
+        situation.fleet.weights = Some([(VersionNumber(0), 0), (VersionNumber(1), 100)].into());
+        situation.record = step(&situation.input()).unwrap().record;
+        assert_eq!(situation.record.warm_since, Some(situation.now));
+        situation
+    }
+
+    #[test]
+    fn a_prior_version_that_does_not_go_when_its_time_is_over_ends_the_rollout() {
+        let mut situation = kept_warm();
+        let begun = situation.now;
+        let (warm, deadline) = (60, situation.record.policy.progress_deadline.as_duration().as_secs());
+        let pass = |situation: &mut Situation, seconds: u64| {
+            situation.now = begun.checked_add(Duration::from_secs(seconds)).unwrap();
+            situation.fleet.observed_at = situation.now;
+            let decision = step(&situation.input()).unwrap();
+            situation.record = decision.record;
+        };
+        pass(&mut situation, warm + deadline - 1);
+        assert_eq!(situation.record.failure, None);
+        pass(&mut situation, warm + deadline);
+        assert_eq!(
+            situation.record.failure.as_ref().map(|failure| failure.class),
+            Some(FailureClass::Stalled)
+        );
+        assert_eq!(situation.record.phase, Phase::RollingBack);
+    }
+}

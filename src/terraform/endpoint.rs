@@ -254,6 +254,7 @@ impl ManagedResource for EndpointResource {
         request: CreateRequest,
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
+        self.connections.refresh.forget().await;
         let planned = request.planned;
         let cloud = self.connections.cloud_of(&planned);
         let (Some(engine), Some(endpoint)) =
@@ -288,6 +289,7 @@ impl ManagedResource for EndpointResource {
         request: UpdateRequest,
         diagnostics: &mut Diagnostics,
     ) -> ApplyOutcome {
+        self.connections.refresh.forget().await;
         let UpdateRequest { prior, mut planned, .. } = request;
         let cloud = self.connections.cloud_of(&planned);
         let (Some(engine), Some(endpoint)) =
@@ -326,6 +328,7 @@ impl ManagedResource for EndpointResource {
         if protect(Some(&prior), "destroyed", diagnostics) {
             return ApplyOutcome::state(prior);
         }
+        self.connections.refresh.forget().await;
         let cloud = self.connections.cloud_of(&prior);
         let (Some(engine), Some(endpoint)) =
             (self.connections.engine(cloud, diagnostics).await, name_of(&prior))

@@ -13,8 +13,12 @@ use crate::spec::{CloudName, EndpointName};
 
 /// Endpoints that are looked at one by one first: few are not worth a look at everything that the cloud has.
 const SINGLE_MAX: u32 = 8;
-/// For how long a look at everything is as good as one at the single endpoint. A refresh shows one moment anyway.
-const FRESH_FOR: Duration = Duration::from_secs(1);
+/// For how long a look at everything is as good as one at the single endpoint: so many times as long as it took, within
+/// these bounds. A refresh shows one moment anyway, and the share of its time that goes into looks stays the same however
+/// many endpoints there are.
+const FRESH_TIMES: u32 = 20;
+const FRESH_LEAST: Duration = Duration::from_secs(1);
+const FRESH_MOST: Duration = Duration::from_secs(10);
 
 /// The looks of this process, by cloud.
 #[derive(Debug, Default)]
@@ -25,7 +29,14 @@ pub struct Refresh {
 #[derive(Debug, Default)]
 struct Looks {
     single: u32,
-    all: Option<(Instant, BTreeMap<EndpointName, ObservedEndpoint>)>,
+    all: Option<All>,
+}
+
+/// A look at everything that a cloud has.
+#[derive(Debug)]
+struct All {
+    fresh_until: Instant,
+    endpoints: BTreeMap<EndpointName, ObservedEndpoint>,
 }
 
 impl Refresh {
@@ -43,16 +54,14 @@ impl Refresh {
             drop(looks);
             return engine.cloud.observe(endpoint).await;
         }
-        if let Some((at, all)) = &looks_here.all
-            && at.elapsed() < FRESH_FOR
-        {
-            return Ok(all.get(endpoint).cloned());
+        let begun = Instant::now();
+        if let Some(all) = looks_here.all.as_ref().filter(|all| begun < all.fresh_until) {
+            return Ok(all.endpoints.get(endpoint).cloned());
         }
-        let at = Instant::now();
         match engine.cloud.observe_all().await {
-            Ok(Some(all)) => {
-                let found = all.get(endpoint).cloned();
-                looks_here.all = Some((at, all));
+            Ok(Some(endpoints)) => {
+                let found = endpoints.get(endpoint).cloned();
+                looks_here.all = Some(All { fresh_until: begun + fresh_for(begun.elapsed()), endpoints });
                 Ok(found)
             }
             Ok(None) => {
@@ -65,5 +74,28 @@ impl Refresh {
                 Err(error)
             }
         }
+    }
+
+    /// Forgets what was seen: something is about to change by us.
+    pub async fn forget(&self) {
+        self.looks.lock().await.clear();
+    }
+}
+
+/// For how long a look that took so long may be used.
+fn fresh_for(took: Duration) -> Duration {
+    (took * FRESH_TIMES).clamp(FRESH_LEAST, FRESH_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_take_the_same_share_of_the_time_however_long_they_are() {
+        let millis = Duration::from_millis;
+        assert_eq!(fresh_for(millis(5)), millis(1_000));
+        assert_eq!(fresh_for(millis(200)), millis(4_000));
+        assert_eq!(fresh_for(millis(2_000)), millis(10_000));
     }
 }
