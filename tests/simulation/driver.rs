@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use object_store::memory::InMemory;
+use sluice::cloud::ObservedEndpoint;
 use sluice::engine::{Engine, EngineError, Report, Target};
 use sluice::ledger::{GivenCommand, Holder, Ledger, LedgerError};
-use sluice::rollout::{Command, Phase};
+use sluice::rollout::{Command, Phase, PreviewError, Side, preview};
 use sluice::spec::{
     CloudName, DeploymentPolicy, EndpointName, OnInterrupt, PinnedVersion, Pins, VersionNumber, VersionSpec,
 };
@@ -41,6 +42,15 @@ pub struct Stage {
     start: Instant,
     random: Random,
     engines: u32,
+    /// Two engines are at work at a time.
+    crowded: bool,
+}
+
+/// What a plan shows, and how often the world had been disturbed by then.
+pub struct Planned {
+    pub live: Option<VersionNumber>,
+    pub lines: Result<Vec<String>, PreviewError>,
+    pub disturbances: usize,
 }
 
 /// How a run went; nothing if its process died.
@@ -67,7 +77,7 @@ impl Stage {
             assert!(matches!(ledger.mint(&version).await, Err(LedgerError::VersionTaken { .. })));
         }
         let world = Arc::new(Mutex::new(world));
-        Self { world, ledger, endpoint, script, store, start, random, engines: 0 }
+        Self { world, ledger, endpoint, script, store, start, random, engines: 0, crowded: false }
     }
 
     /// The policies, for tests that change them on the way.
@@ -113,6 +123,7 @@ impl Stage {
     }
 
     pub async fn perform(&mut self, act: &Act) {
+        self.crowded = act.second.is_some();
         let first = self.prepare(act.apply, act.ending);
         // Two at once are never on one machine here: there a live process is known to be alive.
         let machine = act.apply.machine + 10;
@@ -195,6 +206,7 @@ impl Stage {
             engine.holder.machine, target.version.number
         ));
         let before = self.world.lock().unwrap().mutations;
+        let planned = self.planned(&engine, &target).await;
         let dies_after = if let Ending::DiesAfter(millis) = ending { millis } else { u64::MAX / 2 };
         let stopped = async {
             let Ending::Stops(millis) = ending else { return std::future::pending().await };
@@ -220,10 +232,37 @@ impl Stage {
             Ok(report) => format!("{who}: {:?} {:?}", report.record.phase, report.record.failure),
             Err(error) => format!("{who}: {}", sluice::cloud::Chain(error)),
         });
+        let planned_next = self.planned(&engine, &target).await;
         let mut world = now(&self.world);
         let mutated = world.mutations > before;
         referee::judge_end(&mut world, &result, mutated);
+        if !self.crowded {
+            referee::judge_next_plan(&mut world, &result, planned, planned_next);
+        }
         Some(result)
+    }
+
+    /// What a plan of this target shows now, as the world is.
+    async fn planned(&self, engine: &Engine, target: &Target) -> Planned {
+        let observer = Engine { ledger: self.ledger.clone(), ..engine.clone() };
+        let (fleet, disturbances) = {
+            let world = now(&self.world);
+            (world.fleet_at(world.now), world.disturbances())
+        };
+        let observed = ObservedEndpoint {
+            url: "http://simulated".to_owned(),
+            deleting: false,
+            fleet,
+            unmanaged: None,
+            settings: None,
+        };
+        let view = observer.view_of(&self.endpoint, Some(observed)).await.unwrap().unwrap();
+        let side =
+            |version: VersionNumber| Side { version, replicas: self.script.versions[version.0 as usize].1 };
+        let from = view.live_version.map(side);
+        let lines =
+            preview(from, side(target.version.number), 1, &target.policy, None).map(|preview| preview.lines);
+        Planned { live: view.live_version, lines, disturbances }
     }
 
     /// Somebody promotes what waits for it, sooner or later.

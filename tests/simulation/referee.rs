@@ -12,6 +12,7 @@ use sluice::version::Digest;
 
 use super::clock::Millis;
 use super::cloud::Change;
+use super::driver::Planned;
 use super::world::World;
 
 /// Fences of one rollout lie within this distance.
@@ -159,6 +160,26 @@ pub fn judge_end(world: &mut World, result: &Result<Report, EngineError>, mutate
             world.violate(format!("the run ended in {phase:?}"));
         }
         _ => {}
+    }
+}
+
+/// After a failure the next plan shows what the plan before it showed: the same change from the same version. That is the
+/// one which the rollout began from, unless the plan was made in the middle of it.
+pub fn judge_next_plan(
+    world: &mut World,
+    result: &Result<Report, EngineError>,
+    before: Planned,
+    after: Planned,
+) {
+    let Ok(Report { record, .. }) = result else { return };
+    let began_here = before.live.is_some() && before.live == record.from.map(|side| side.version);
+    let failed = matches!(record.phase, Phase::RolledBack | Phase::Failed) && began_here;
+    let undisturbed = before.disturbances == after.disturbances;
+    if failed && undisturbed && before.lines != after.lines {
+        world.violate(format!(
+            "it failed, and the next plan shows {:?} instead of {:?}",
+            after.lines, before.lines
+        ));
     }
 }
 

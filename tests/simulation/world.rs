@@ -188,6 +188,11 @@ impl World {
         u32::try_from(self.additions.iter().filter(|at| **at >= since).count()).unwrap()
     }
 
+    /// How often something happened that no engine did.
+    pub fn disturbances(&self) -> usize {
+        self.losses.len() + self.additions.len()
+    }
+
     /// What a gate says of a version when it is asked now.
     pub fn ask_gate(&mut self, version: VersionNumber) -> GateAnswer {
         let mood = self.moods.get(&version).copied().unwrap_or_default();
