@@ -23,6 +23,10 @@ pub struct Machine {
     facts: Vec<(&'static str, String)>,
 }
 
+/// How the programs were built.
+const PROFILE: &str = "`measure`: that of a release, without optimizing across crates, and less in those that nothing \
+                       here spends its time in";
+
 impl Machine {
     /// Looks at this machine.
     pub fn look() -> Result<Self, Failure> {
@@ -39,7 +43,7 @@ impl Machine {
             ("processor", format!("{cores} cores of {model}")),
             ("memory", format!("{} MiB", memory / 1024)),
             ("system", format!("Linux {}", kernel.trim())),
-            ("profile", "`measure`: that of a release, without optimizing across crates".to_owned()),
+            ("profile", PROFILE.to_owned()),
         ];
         facts.extend(PROGRAMS.iter().filter_map(|(name, command)| Some((*name, first_line(command)?))));
         Ok(Self { facts })

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::process::Child;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Happening, Supervisor};
@@ -19,9 +20,11 @@ use crate::agent::replica::{CheckFailure, Event, ProcessIdentity, Question, Repl
 use crate::agent::{logs, ports, probe};
 use crate::spec::{EndpointName, HealthCheck, ReplicaId, VersionSpec, Warmup};
 
-/// Rest between the first checks of a process, doubled up to the interval that was asked for: a replica that starts
-/// quickly is not kept waiting.
-const FIRST_CHECKS_REST: Duration = Duration::from_millis(50);
+/// Until its first good answer a process is checked more often than the interval asks for: each rest is this part of the
+/// time that it has taken already, so that nobody waits for it much longer than it takes.
+const STARTING_REST_PARTS: u32 = 100;
+/// Least rest between two checks.
+const REST_MIN: Duration = Duration::from_millis(20);
 
 /// Longest wait for the end of a process that broke off a warm-up request: how it ended says more.
 const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
@@ -211,6 +214,11 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
+/// Time until the next check of a process that has been starting for so long.
+fn starting_rest(elapsed: Duration) -> Duration {
+    (elapsed / STARTING_REST_PARTS).max(REST_MIN)
+}
+
 /// Asks one process, and tells the loop what it answers.
 #[derive(Debug)]
 struct Asker {
@@ -223,7 +231,7 @@ struct Asker {
 impl Asker {
     async fn probe_for_ever(self, health: HealthCheck, happen: mpsc::Sender<Happening>) {
         let interval = health.interval.as_duration();
-        let mut rest = FIRST_CHECKS_REST.min(interval);
+        let began = Instant::now();
         let mut is_own = false;
         loop {
             let mut result = probe::check(self.port, &health.path, health.timeout.as_duration()).await;
@@ -235,8 +243,8 @@ impl Asker {
             if happen.send(self.happening(Event::Checked(result))).await.is_err() {
                 return;
             }
+            let rest = if is_own { interval } else { starting_rest(began.elapsed()).min(interval) };
             tokio::time::sleep(rest).await;
-            rest = (rest * 2).min(interval);
         }
     }
 
@@ -261,5 +269,17 @@ impl Asker {
     fn happening(&self, event: Event) -> Happening {
         let (endpoint, replica) = (self.endpoint.clone(), self.replica.clone());
         Happening { endpoint, replica, process: self.process, event }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_waited_for_by_a_hundredth_longer_at_most() {
+        assert_eq!(starting_rest(Duration::ZERO), REST_MIN);
+        assert_eq!(starting_rest(Duration::from_secs(5)), Duration::from_millis(50));
+        assert_eq!(starting_rest(Duration::from_mins(5)), Duration::from_secs(3));
     }
 }
