@@ -49,6 +49,16 @@ pub enum EngineError {
         #[source]
         source: CloudError,
     },
+    /// A gate will never have an answer.
+    #[error("gate {gate} ({kind}) cannot be evaluated, so nothing was changed: {reason}")]
+    GateUnusable {
+        /// Its place in the policy, from 1.
+        gate: usize,
+        /// What it asks.
+        kind: &'static str,
+        /// What its server said.
+        reason: String,
+    },
     /// There is no such endpoint.
     #[error("endpoint `{endpoint}` does not exist on the cloud")]
     NoEndpoint {

@@ -220,6 +220,7 @@ fn failed_to_run(error: &EngineError, view: Option<&EndpointView>) -> String {
     let next = match error {
         EngineError::Held { .. } => "Wait for it to end, or stop it, and apply again.",
         EngineError::NotStartable { .. } => "Bring the artifact back, or plan another version.",
+        EngineError::GateUnusable { .. } => "Correct the gate in the policy and apply again.",
         _ => "Repair the cause and apply again: what was begun is taken up from where it stands.",
     };
     match view {

@@ -111,6 +111,25 @@ fn a_server_that_is_down_holds_the_rollout_and_fails_it_by_the_deadline() {
 }
 
 #[test]
+fn f22_a_query_that_the_server_refuses_ends_the_rollout_before_anything_is_touched() {
+    let world = World::new();
+    let prometheus = Prometheus::scraping(&world);
+    let config = world.config();
+    world.write(&config);
+    world.apply();
+    let gate = prometheus_gate(&prometheus.url, "sum(up", "max = 1");
+    world.write(&gated(config, &gate).model(&models().technical));
+    world.terraform(&["apply", "-auto-approve"]).failed_with(&[
+        "Gate 1 (prometheus) cannot be evaluated, so nothing was changed",
+        "the server refuses the query with status 400",
+        "v0 still serves with 2 ready replicas",
+        "Correct the gate in the policy",
+    ]);
+    assert_eq!((world.ready_of(0), world.chat()["version"].as_u64()), (2, Some(0)));
+    assert!(journal(&world).iter().all(|entry| entry.actions.is_empty()), "nothing was ordered");
+}
+
+#[test]
 fn a_query_without_data_is_never_taken_for_a_pass() {
     let world = World::new();
     let prometheus = Prometheus::scraping(&world);

@@ -35,7 +35,7 @@ impl Question {
     }
 
     async fn ask_http(&self, gate: &HttpGate) -> GateAnswer {
-        let url = self.placeholders(self.subject.new).in_url(&gate.url);
+        let url = self.subject.placeholders(self.subject.new).in_url(&gate.url);
         let answer = match probe::get(&url, gate.timeout.as_duration()).await {
             Ok(answer) => answer,
             Err(why) => return GateAnswer::inconclusive(why),
@@ -76,7 +76,7 @@ impl Question {
     }
 
     async fn measure(&self, gate: &MetricGate, query: &str, version: VersionNumber) -> Measured {
-        let placeholders = self.placeholders(version);
+        let placeholders = self.subject.placeholders(version);
         let url = placeholders.in_url(gate.url.as_deref().unwrap_or_default());
         probe::query(&url, &placeholders.in_query(query), gate.timeout.as_duration()).await
     }
@@ -117,10 +117,24 @@ impl Question {
             Err(_) => late(),
         }
     }
+}
 
+/// Why the server of a metric will never evaluate its queries, if it says so.
+pub(super) async fn refusal(gate: &MetricGate, subject: &Subject) -> Option<String> {
+    let placeholders = subject.placeholders(subject.new);
+    let url = placeholders.in_url(gate.url.as_deref().unwrap_or_default());
+    for query in std::iter::once(&gate.query).chain(&gate.samples_query) {
+        let query = placeholders.in_query(query);
+        if let Some(why) = probe::refusal(&url, &query, gate.timeout.as_duration()).await {
+            return Some(why);
+        }
+    }
+    None
+}
+
+impl Subject {
     fn placeholders(&self, version: VersionNumber) -> Placeholders {
-        let Subject { endpoint, url, .. } = &self.subject;
-        Placeholders { endpoint: endpoint.clone(), version, url: url.clone() }
+        Placeholders { endpoint: self.endpoint.clone(), version, url: self.url.clone() }
     }
 }
 

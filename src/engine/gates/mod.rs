@@ -50,6 +50,18 @@ struct Baseline {
     of: Option<(Timestamp, Figures)>,
 }
 
+/// Why a gate can never be evaluated, if that is known; its place among the gates, and the reason. Asked before
+/// anything is touched: a gate that cannot be evaluated would hold the rollout later, and then turn it back.
+pub(super) async fn unusable(gates: &[Gate], subject: &Subject) -> Option<(usize, String)> {
+    for (index, gate) in gates.iter().enumerate() {
+        let Some(metric) = &gate.prometheus else { continue };
+        if let Some(why) = ask::refusal(metric, subject).await {
+            return Some((index, why));
+        }
+    }
+    None
+}
+
 impl Gates {
     /// Asks a gate, unless an answer of it is still awaited.
     pub(super) fn ask(&mut self, engine: &Engine, index: usize, gate: &Gate, subject: &Subject) {

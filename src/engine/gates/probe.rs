@@ -13,6 +13,9 @@ use crate::web;
 /// Bytes of a body that are read; what is beyond says nothing about health.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Statuses that may pass: too slow, not with these data, too often.
+const PASSING_REFUSALS: [u16; 3] = [408, 422, 429];
+
 /// What a server answered.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -31,16 +34,29 @@ pub(super) async fn get(url: &str, timeout: Duration) -> Result<Answer, String> 
     exchange(client()?.get(parsed(url)?), url, timeout).await
 }
 
-/// Asks a Prometheus server for the value of a query now. By POST: queries may be longer than addresses.
+/// Asks a Prometheus server for the value of a query now.
 pub(super) async fn query(server: &str, query: &str, timeout: Duration) -> Measured {
+    let answer = evaluate(server, query, timeout).await?;
+    metric::read_value(answer.status, &answer.body)
+}
+
+/// Why a Prometheus server will never evaluate a query, if it says so: it is no query, or not for us. A server that
+/// does not answer, and one that has no data, say nothing of that.
+pub(super) async fn refusal(server: &str, query: &str, timeout: Duration) -> Option<String> {
+    let answer = evaluate(server, query, timeout).await.ok()?;
+    let is_for_good = (400..500).contains(&answer.status) && !PASSING_REFUSALS.contains(&answer.status);
+    metric::read_value(answer.status, &answer.body).err().filter(|_| is_for_good)
+}
+
+/// By POST: queries may be longer than addresses.
+async fn evaluate(server: &str, query: &str, timeout: Duration) -> Result<Answer, String> {
     let mut url = parsed(&format!("{}/api/v1/query", server.trim_end_matches('/')))?;
     url.query_pairs_mut().clear().append_pair("query", query);
     let form = url.query().unwrap_or_default().to_owned();
     url.set_query(None);
     let request = client()?.post(url);
     let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
-    let answer = exchange(request, server, timeout).await?;
-    metric::read_value(answer.status, &answer.body)
+    exchange(request, server, timeout).await
 }
 
 async fn exchange(request: RequestBuilder, url: &str, timeout: Duration) -> Result<Answer, String> {

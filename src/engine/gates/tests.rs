@@ -167,3 +167,33 @@ async fn a_gate_that_is_asked_already_is_not_asked_twice_and_old_bakes_are_forgo
     assert_eq!(gates.take(Some(second)).len(), 1);
     assert!(gates.take(Some(second)).is_empty(), "each reading once");
 }
+
+#[tokio::test]
+async fn a_query_that_its_server_will_never_evaluate_is_known_beforehand() {
+    let refuses = |status: u16, body: &'static str| {
+        let status = axum::http::StatusCode::from_u16(status).unwrap();
+        serve(Router::new().route("/api/v1/query", post(move || async move { (status, body) })))
+    };
+    let refused =
+        r#"{"status":"error","errorType":"bad_data","error":"parse error: unclosed left parenthesis"}"#;
+    let subject = Subject {
+        endpoint: EndpointName::new("chat").unwrap(),
+        url: String::new(),
+        new: VersionNumber(4),
+        old: None,
+        since: Timestamp::UNIX_EPOCH,
+    };
+    let unusable = async |url: &str| {
+        let asks = |url: &str| serde_json::json!({ "prometheus": { "url": url, "query": "up", "min": 1 } });
+        let plain = serde_json::json!({ "gateway": { "error_rate_max": 0.1 } });
+        let gates = [plain, asks(url)].map(|json| serde_json::from_value::<Gate>(json).unwrap());
+        super::unusable(&gates, &subject).await
+    };
+    let (index, why) = unusable(&refuses(400, refused).await).await.unwrap();
+    assert_eq!((index, why.contains("unclosed left parenthesis")), (1, true), "{why}");
+    assert_eq!(unusable(&refuses(404, "not here").await).await.map(|(index, _)| index), Some(1));
+    for passing in [200, 408, 422, 429, 500, 503] {
+        assert_eq!(unusable(&refuses(passing, refused).await).await, None, "{passing}");
+    }
+    assert_eq!(unusable("http://127.0.0.1:1").await, None, "a server that is away may come back");
+}
