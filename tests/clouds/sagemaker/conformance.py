@@ -395,7 +395,7 @@ def surroundings():
     refused(sagemaker.add_tags, bad, text, ResourceArn=address, Tags=[{"Key": "k", "Value": "n" * 257}])
     refused(sagemaker.add_tags, bad, "Tag keys may not start with aws:", ResourceArn=address, Tags=[{"Key": "aws:k", "Value": ""}])
 
-    given = client("sts").assume_role(RoleArn="arn:aws:iam::123456789012:role/deployer", RoleSessionName="s")["Credentials"]
+    given = client("sts").assume_role(RoleArn="arn:aws:iam::123456789012:role/deployer", RoleSessionName="story")["Credentials"]
     session = {"aws_access_key_id": given["AccessKeyId"], "aws_secret_access_key": given["SecretAccessKey"]}
     assumed = client("sagemaker", aws_session_token=given["SessionToken"], **session)
     assert assumed.describe_model(ModelName=name)["ModelName"] == name
