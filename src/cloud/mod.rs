@@ -32,8 +32,8 @@ pub use notes::Notes;
 
 use crate::fleet::{Figures, Fleet, GateAnswer};
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Gate, PinnedVersion, Pins, Problem,
-    ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Gate, Origin, PinnedVersion, Pins,
+    Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// One cloud. Every call has a deadline of its own and is safe to repeat.
@@ -70,11 +70,13 @@ pub trait Cloud: Debug + Send + Sync {
     /// user's to repair; an error means that the cloud could not be asked.
     async fn pin(&self, spec: &VersionSpec) -> Result<Result<Pins, Vec<Problem>>, CloudError>;
 
-    /// Makes a version ready to be started: copies artifacts, creates what the cloud needs. Again changes nothing.
+    /// Makes a version ready to be started: copies artifacts, creates what the cloud needs. Again changes nothing. Where
+    /// the version comes from is for clouds that have a place to show it.
     async fn publish_version(
         &self,
         endpoint: &EndpointName,
         version: &PinnedVersion,
+        origin: Option<&Origin>,
     ) -> Result<(), CloudError>;
 
     /// Whether a published version could still be started: its artifacts exist and are readable.

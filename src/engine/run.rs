@@ -68,7 +68,10 @@ impl Engine {
     /// # Errors
     /// The rollout could not begin, or the cloud or the ledger failed for good. Nothing was left half-recorded.
     pub async fn run(&self, target: &Target, stop: &CancellationToken) -> Result<Report, EngineError> {
-        self.cloud.publish_version(&target.endpoint, &target.version).await?;
+        let (endpoint, version) = (&target.endpoint, &target.version);
+        let minted = self.ledger.version(self.cloud.name(), endpoint, version.number).await?;
+        let origin = minted.map(|record| record.origin());
+        self.cloud.publish_version(endpoint, version, origin.as_ref()).await?;
         let opened = Box::pin(self.open(target, stop)).await?;
         let mut run = Run {
             engine: self,

@@ -40,7 +40,9 @@ pub use quantity::{Bound, CountOrPercent, InvalidQuantity, Percent, TimeSpan};
 pub use sagemaker::{
     SagemakerAutoscaling, SagemakerEndpoint, SagemakerMetric, SagemakerRouting, SagemakerVersion,
 };
-pub use version::{Accelerator, Container, HealthCheck, Model, PinnedVersion, Pins, Scaling, VersionSpec};
+pub use version::{
+    Accelerator, Container, HealthCheck, Model, Origin, PinnedVersion, Pins, Scaling, VersionSpec,
+};
 pub use vertex_ai::{VertexAiAutoscaling, VertexAiEndpoint, VertexAiRequestLogging, VertexAiVersion};
 pub use warmup::Warmup;
 

@@ -326,6 +326,18 @@ pub struct PinnedVersion {
     pub pins: Pins,
 }
 
+/// Where a version comes from. Part of its story and not of what is served: nothing about it makes another version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Canonical digest of snapshot and pins.
+    pub digest: String,
+    /// Who minted it.
+    pub created_by: String,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use super::decode::decode;
 use super::deployment_policy::{decode_policy, validate_policy};
 use super::diagnostics::{Diagnostics, Report};
 use super::endpoint_outcome::{self as outcome, Ended};
+use super::endpoint_rollout::has_alarms;
 use super::minted::report_adoption;
 use super::provider::Connections;
 use super::resource::{
@@ -239,10 +240,14 @@ impl ManagedResource for EndpointResource {
         let known =
             ["name", "version", "policy"].iter().all(|name| planned.attribute(name).is_wholly_known());
         let needs_rollout = !planned.attribute("rollout").is_wholly_known();
-        if known && needs_rollout && self.connections.is_complete() {
+        if known && self.connections.is_complete() && (needs_rollout || has_alarms(&planned)) {
             let cloud = self.connections.cloud_of(&planned);
-            if let Some(engine) = self.connections.engine(cloud, diagnostics).await {
-                self.plan_rollout(&engine, prior.as_ref(), &mut planned, diagnostics).await;
+            match self.connections.engine(cloud, diagnostics).await {
+                Some(engine) if needs_rollout => {
+                    self.plan_rollout(&engine, prior.as_ref(), &mut planned, diagnostics).await;
+                }
+                Some(engine) => drop(self.warn_of_alarms(&engine, &planned, diagnostics).await),
+                None => {}
             }
         }
         PlanOutcome { planned: Some(planned), ..PlanOutcome::default() }

@@ -8,7 +8,10 @@ use super::value::{Path, Value};
 use crate::cloud::{Chain, Drive};
 use crate::engine::{Engine, Target};
 use crate::rollout::{LimitsError, PreviewError, Side, preview};
-use crate::spec::{DeploymentPolicy, EndpointName, PinnedVersion, PolicyName, VersionId, VersionNumber};
+use crate::spec::{
+    DeploymentPolicy, EndpointName, Gate, PathStep, PinnedVersion, PolicyName, Problem, VersionId,
+    VersionNumber,
+};
 
 impl EndpointResource {
     /// The snapshot of a version: planned by this process, or in the ledger.
@@ -81,6 +84,26 @@ impl EndpointResource {
         Some(())
     }
 
+    /// Warns of alarms that are gone, or on, while there is nothing to roll out: the next rollout would be refused.
+    pub(super) async fn warn_of_alarms(
+        &self,
+        engine: &Engine,
+        planned: &Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<()> {
+        let target = self.target(engine, planned, &mut Diagnostics::default()).await?;
+        let (endpoint, version) = (&target.endpoint, &target.version);
+        // A cloud that cannot be asked was told of by the refresh.
+        let problems = engine.cloud.check_rollout(endpoint, version, &target.policy).await.ok()?;
+        let of_gates =
+            |problem: &Problem| problem.path.first() == Some(&PathStep::Attribute("gates".to_owned()));
+        for problem in problems.into_iter().filter(of_gates) {
+            let problem = problem.below("policy");
+            diagnostics.warning_at(&Path(problem.path), problem.summary, problem.detail);
+        }
+        Some(())
+    }
+
     pub(super) async fn target(
         &self,
         engine: &Engine,
@@ -94,6 +117,16 @@ impl EndpointResource {
         let policy_name = planned.attribute("policy").attribute("name").as_str().map(PolicyName::new);
         Some(Target { endpoint, version, policy, policy_name: policy_name.and_then(Result::ok) })
     }
+}
+
+/// Whether alarms of the cloud watch the rollouts of an endpoint.
+pub(super) fn has_alarms(planned: &Value) -> bool {
+    let path = Path::from("policy");
+    let policy = decode_policy(planned.attribute("policy"), &path, &mut Diagnostics::default());
+    policy.is_some_and(|policy| {
+        let is_alarm = |gate: &Gate| gate.cloudwatch_alarm.is_some() || gate.cloud_monitoring_alert.is_some();
+        policy.gates.iter().any(is_alarm)
+    })
 }
 
 /// Reports what the cloud cannot do of a rollout.

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, Digest};
-use crate::spec::{CloudName, EndpointName, PinnedVersion, Pins, VersionId, VersionNumber, VersionSpec};
+use crate::spec::{
+    CloudName, EndpointName, Origin, PinnedVersion, Pins, VersionId, VersionNumber, VersionSpec,
+};
 
 /// A minted version. Never changes once it is in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,5 +53,14 @@ impl VersionRecord {
     /// What a cloud needs of it.
     pub fn pinned(&self) -> PinnedVersion {
         PinnedVersion { number: self.number, spec: self.spec.clone(), pins: self.pins.clone() }
+    }
+
+    /// What a cloud may show beside it.
+    pub fn origin(&self) -> Origin {
+        Origin {
+            digest: self.digest.as_str().to_owned(),
+            created_by: self.created_by.clone(),
+            comment: self.comment.clone(),
+        }
     }
 }

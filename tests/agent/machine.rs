@@ -134,7 +134,7 @@ impl Machine {
         let spec = self.spec(more);
         let pins = self.cloud.pin(&spec).await.unwrap().unwrap();
         let version = PinnedVersion { number: VersionNumber(number), spec, pins };
-        self.cloud.publish_version(&chat(), &version).await.unwrap();
+        self.cloud.publish_version(&chat(), &version, None).await.unwrap();
         version
     }
 

@@ -15,11 +15,11 @@ async fn a_model_that_changed_after_the_plan_is_refused() {
     let pins = machine.cloud.pin(&spec).await.unwrap().unwrap();
     std::fs::write(machine.path("model.bin"), "other").unwrap();
     let version = PinnedVersion { number: VersionNumber(0), spec, pins };
-    let error = machine.cloud.publish_version(&chat(), &version).await.unwrap_err();
+    let error = machine.cloud.publish_version(&chat(), &version, None).await.unwrap_err();
     assert_eq!(error.kind, CloudErrorKind::Artifact, "{error}");
     assert!(error.to_string().contains("has changed since it was planned"), "{error}");
     std::fs::remove_file(machine.path("model.bin")).unwrap();
-    let error = machine.cloud.publish_version(&chat(), &version).await.unwrap_err();
+    let error = machine.cloud.publish_version(&chat(), &version, None).await.unwrap_err();
     assert_eq!(error.kind, CloudErrorKind::Artifact, "{error}");
     assert!(error.to_string().contains("No such file"), "{error}");
 }
@@ -29,7 +29,7 @@ async fn a_published_version_needs_its_source_no_longer_and_stays_startable() {
     let machine = Machine::start().await;
     let version = machine.publish(0, &json!({})).await;
     std::fs::remove_file(machine.path("model.bin")).unwrap();
-    machine.cloud.publish_version(&chat(), &version).await.unwrap();
+    machine.cloud.publish_version(&chat(), &version, None).await.unwrap();
     machine.cloud.check_startable(&chat(), VersionNumber(0)).await.unwrap();
     let error = machine.cloud.check_startable(&chat(), VersionNumber(1)).await.unwrap_err();
     assert_eq!(error.kind, CloudErrorKind::NotFound, "{error}");
@@ -46,7 +46,7 @@ async fn a_version_number_cannot_be_given_twice() {
     let machine = Machine::start().await;
     let version = machine.publish(0, &json!({})).await;
     let other = PinnedVersion { spec: machine.spec(&json!({ "env": { "A": "b" } })), ..version };
-    let error = machine.cloud.publish_version(&chat(), &other).await.unwrap_err();
+    let error = machine.cloud.publish_version(&chat(), &other, None).await.unwrap_err();
     assert_eq!(error.kind, CloudErrorKind::Conflict, "{error}");
 }
 

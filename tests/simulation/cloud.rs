@@ -12,8 +12,8 @@ use sluice::cloud::{
 use sluice::fleet::GateAnswer;
 use sluice::ledger::Ledger;
 use sluice::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, ReplicaId,
-    VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Origin, PinnedVersion, Pins, Problem,
+    ReplicaId, VersionNumber, VersionSpec,
 };
 
 use super::clock::millis_since;
@@ -172,7 +172,12 @@ impl Cloud for SimCloud {
         Ok(Ok(Pins::default()))
     }
 
-    async fn publish_version(&self, _: &EndpointName, _: &PinnedVersion) -> Result<(), CloudError> {
+    async fn publish_version(
+        &self,
+        _: &EndpointName,
+        _: &PinnedVersion,
+        _: Option<&Origin>,
+    ) -> Result<(), CloudError> {
         self.read("publish the version").await
     }
 

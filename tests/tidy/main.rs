@@ -11,6 +11,7 @@ mod figures;
 mod imports;
 mod links;
 mod pages;
+mod proofs;
 mod security;
 mod sizes;
 

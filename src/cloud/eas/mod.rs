@@ -28,8 +28,8 @@ pub use settings::EasSettings;
 use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint, Retry};
 use crate::clock::{Clock, SystemClock};
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem, TimeSpan,
-    VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Origin, PinnedVersion, Pins, Problem,
+    TimeSpan, VersionNumber, VersionSpec,
 };
 use client::Client;
 use credentials::Credentials;
@@ -160,7 +160,12 @@ impl Cloud for EasCloud {
         Ok(Ok(Pins::default()))
     }
 
-    async fn publish_version(&self, _: &EndpointName, _: &PinnedVersion) -> Result<(), CloudError> {
+    async fn publish_version(
+        &self,
+        _: &EndpointName,
+        _: &PinnedVersion,
+        _: Option<&Origin>,
+    ) -> Result<(), CloudError> {
         // A version is a document of the service: it comes with the update.
         Ok(())
     }

@@ -25,7 +25,7 @@ pub use settings::FriendliSettings;
 use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint};
 use crate::clock::{Clock, SystemClock};
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Origin, PinnedVersion, Pins, Problem,
     VersionNumber, VersionSpec,
 };
 use client::Client;
@@ -120,6 +120,7 @@ impl Cloud for FriendliCloud {
         &self,
         endpoint: &EndpointName,
         version: &PinnedVersion,
+        _: Option<&Origin>,
     ) -> Result<(), CloudError> {
         let mut memory = self.recall(endpoint).await?;
         let request = convert::request(endpoint, &version.spec);

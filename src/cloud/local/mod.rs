@@ -26,8 +26,8 @@ use super::{
 use crate::agent::process;
 use crate::fleet::{Figures, Fleet};
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, PinnedVersion, Pins,
-    Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, LocalEndpoint, Origin, PinnedVersion,
+    Pins, Problem, ReplicaId, Secrets, TimeSpan, VersionNumber, VersionSpec,
 };
 
 /// Longest wait for an answer that needs no long work.
@@ -228,6 +228,7 @@ impl Cloud for LocalCloud {
         &self,
         endpoint: &EndpointName,
         version: &PinnedVersion,
+        _: Option<&Origin>,
     ) -> Result<(), CloudError> {
         let path = format!("/v1/endpoints/{endpoint}/versions/{}", version.number.0);
         let operation = format!("publish version {} of endpoint `{endpoint}`", version.number);

@@ -1,5 +1,9 @@
 //! What served before Sluice came, read back as a version.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use super::SagemakerCloud;
 use super::autoscaling::Scaling;
 use super::convert::{IN_IMAGE, refusal};
@@ -31,6 +35,13 @@ impl SagemakerCloud {
         let [variant] = config.production_variants.as_slice() else {
             return Err(strange("it has several production variants, and Sluice knows endpoints with one"));
         };
+        let lost: Vec<&str> = unknown(&config.others).chain(unknown(&variant.others)).collect();
+        if !lost.is_empty() {
+            let lost = lost.join(", ");
+            return Err(strange(&format!(
+                "it has settings that a version of Sluice cannot hold, and its next update would lose them: {lost}"
+            )));
+        }
         let name = variant.model_name.as_deref();
         let name = name.ok_or_else(|| strange("it serves inference components and no model"))?;
         let model = self.client.describe_model(name).await?;
@@ -47,6 +58,21 @@ impl SagemakerCloud {
     fn is_noted_as(&self, memory: &super::memory::Memory, number: VersionNumber, config: &str) -> bool {
         memory.versions.get(&number).is_some_and(|known| known.adopted && known.config == config)
     }
+}
+
+/// Names of what is set and not known here. What the service tells of every configuration is no setting, and neither is
+/// what it fills in to say that something is off.
+fn unknown(others: &BTreeMap<String, Value>) -> impl Iterator<Item = &str> {
+    const TOLD: [&str; 2] = ["EndpointConfigArn", "CreationTime"];
+    let is_off = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    };
+    let set = others.iter().filter(move |(name, value)| !TOLD.contains(&name.as_str()) && !is_off(value));
+    set.map(|(name, _)| name.as_str())
 }
 
 fn spec(variant: &Variant, model: &Model) -> Option<VersionSpec> {

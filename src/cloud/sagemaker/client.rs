@@ -1,18 +1,16 @@
 //! One signed call: with a deadline, with retries where they can help, and with errors that keep the service's words.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::connector::Connector;
-use super::convert::{ATTEMPTS_MAX, CallError, failure};
+use super::convert::{ATTEMPTS_MAX, CallError, failure, refusal};
+use super::credentials::Chain;
 use super::settings::{Places, SagemakerSettings, Service};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::transport::{api_client, body_of, pause_after};
@@ -21,48 +19,35 @@ use crate::spec::CloudName;
 
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Credentials that end sooner are asked for anew.
-const LEFT_MIN: Duration = Duration::from_mins(5);
 
 /// Calls the services.
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
     places: Places,
-    provider: SharedCredentialsProvider,
-    credentials: Mutex<Option<Credentials>>,
+    chain: Chain,
 }
 
 impl Client {
     /// A client for the region and addresses that the settings and the environment name. Asks for no credentials yet.
     pub(super) async fn new(settings: &SagemakerSettings) -> Result<Self, CloudError> {
-        let unusable = |message: &str| {
-            CloudError::new(CloudName::Sagemaker, "connect", CloudErrorKind::Invalid).with_message(message)
-        };
         let http = api_client().timeout(DEADLINE).build().map_err(|error| {
             let failed =
                 CloudError::new(CloudName::Sagemaker, "make an HTTP client", CloudErrorKind::Internal);
             failed.with_source(error)
         })?;
-        let mut loader =
-            aws_config::defaults(BehaviorVersion::latest()).http_client(Connector::new(http.clone()));
-        if let Some(region) = &settings.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        let config = loader.load().await;
+        let (chain, config) = Chain::find(Connector::new(http.clone()), settings.region.clone()).await?;
         let region = config.region().ok_or_else(|| {
-            unusable(
-                "no region is set. Set sagemaker = { region = … } in the provider's block, or AWS_REGION",
-            )
+            let why =
+                "no region is set. Set sagemaker = { region = … } in the provider's block, or AWS_REGION";
+            refusal("connect", CloudErrorKind::Invalid, why)
         })?;
-        let provider =
-            config.credentials_provider().ok_or_else(|| unusable("there is no credential chain"))?;
         let places = Places {
             region: region.to_string(),
             given: settings.endpoint_url.clone(),
             global: config.endpoint_url().map(str::to_owned),
         };
-        Ok(Self { http, places, provider, credentials: Mutex::new(None) })
+        Ok(Self { http, places, chain })
     }
 
     /// Where the services are.
@@ -104,23 +89,36 @@ impl Client {
         serde_json::from_slice(answer).map_err(|error| failure(words, CallError::Unreadable(error)))
     }
 
+    /// Sends a call. When its credentials are refused it is made once more, if there are others by now: nothing was
+    /// carried out, and those that a rollout began with may have ended in the middle of it.
     async fn send(&self, service: Service, operation: &str, body: &[u8]) -> Result<Vec<u8>, CallError> {
-        let request = self.signed(service, operation, body).await?;
+        let who = self.chain.credentials(SystemTime::from(SystemClock.now())).await?;
+        match self.send_as(&who, service, operation, body).await {
+            Err(refused) if refused.is_about_credentials() => {
+                let Some(other) = self.chain.others_than(&who).await? else { return Err(refused) };
+                self.send_as(&other, service, operation, body).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn send_as(
+        &self,
+        who: &Credentials,
+        service: Service,
+        operation: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, CallError> {
+        let request = self.signed(who, service, operation, body)?;
         let response = self.http.execute(request).await.map_err(CallError::Unreachable)?;
         let status = response.status();
         let answer = body_of(response).await.map_err(CallError::Unreachable)?;
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let refused = CallError::refused(status.as_u16(), &answer);
-        if refused.is_about_credentials() {
-            *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        }
-        Err(refused)
+        if status.is_success() { Ok(answer) } else { Err(CallError::refused(status.as_u16(), &answer)) }
     }
 
-    async fn signed(
+    fn signed(
         &self,
+        who: &Credentials,
         service: Service,
         operation: &str,
         body: &[u8],
@@ -128,13 +126,12 @@ impl Client {
         let address = format!("{}/", service.address(&self.places).trim_end_matches('/'));
         let (target, kind) = (service.target(operation), service.content_type());
         let unsignable = |error: Box<dyn std::error::Error + Send + Sync>| CallError::Unsignable(error);
-        let now = SystemClock.now();
-        let identity = self.credentials(SystemTime::from(now)).await?.into();
+        let identity = who.clone().into();
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.places.region)
             .name(service.signing_name())
-            .time(SystemTime::from(now))
+            .time(SystemTime::from(SystemClock.now()))
             .settings(SigningSettings::default())
             .build()
             .map_err(|error| unsignable(error.into()))?
@@ -151,18 +148,6 @@ impl Client {
             .map_err(|error| unsignable(error.into()))?;
         instructions.apply_to_request_http1x(&mut request);
         reqwest::Request::try_from(request).map_err(|error| unsignable(error.into()))
-    }
-
-    async fn credentials(&self, now: SystemTime) -> Result<Credentials, CallError> {
-        let kept = self.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let lasts =
-            |credentials: &Credentials| credentials.expiry().is_none_or(|expiry| expiry > now + LEFT_MIN);
-        if let Some(kept) = kept.filter(lasts) {
-            return Ok(kept);
-        }
-        let found = self.provider.provide_credentials().await.map_err(CallError::NoCredentials)?;
-        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = Some(found.clone());
-        Ok(found)
     }
 }
 

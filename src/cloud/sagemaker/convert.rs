@@ -1,16 +1,18 @@
 //! Between `spec` and the wire, and from errors of the service to those of a cloud.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use aws_credential_types::provider::error::CredentialsError;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::types::{Container, DataSource, EndpointConfig, Model, Routing, S3Source, Tag, Variant, Vpc};
+use super::tags::tags;
+use super::types::{Container, DataSource, EndpointConfig, Model, Routing, S3Source, Variant, Vpc};
 use crate::cloud::{CloudError, CloudErrorKind, Retry};
 use crate::spec::{
-    CloudName, EndpointName, PinnedVersion, SagemakerRouting, SagemakerVersion, TimeSpan, VersionNumber,
-    VersionSpec,
+    CloudName, EndpointName, Origin, PinnedVersion, SagemakerRouting, SagemakerVersion, TimeSpan,
+    VersionNumber, VersionSpec,
 };
 
 /// Attempts of one call in all.
@@ -175,18 +177,12 @@ pub(super) fn settings(spec: &VersionSpec) -> Result<&SagemakerVersion, CloudErr
     spec.sagemaker.as_ref().ok_or_else(missing)
 }
 
-/// The tags of what is made for a version.
-pub(super) fn tags(endpoint: &EndpointName, version: &PinnedVersion) -> Vec<Tag> {
-    let digest = version_name(endpoint, version);
-    let digest = digest.rsplit('-').next().unwrap_or_default();
-    let number = version.number.0.to_string();
-    [("sluice:endpoint", endpoint.as_str()), ("sluice:version", &number), ("sluice:digest", digest)]
-        .map(|(key, value)| Tag { key: key.to_owned(), value: value.to_owned() })
-        .into()
-}
-
 /// The model of a version.
-pub(super) fn model(endpoint: &EndpointName, version: &PinnedVersion) -> Result<Model, CloudError> {
+pub(super) fn model(
+    endpoint: &EndpointName,
+    version: &PinnedVersion,
+    origin: Option<&Origin>,
+) -> Result<Model, CloudError> {
     let own = settings(&version.spec)?;
     let has_network = !own.subnet_ids.is_empty();
     Ok(Model {
@@ -198,7 +194,7 @@ pub(super) fn model(endpoint: &EndpointName, version: &PinnedVersion) -> Result<
             subnets: own.subnet_ids.clone(),
         }),
         enable_network_isolation: own.network_isolation.then_some(true),
-        tags: tags(endpoint, version),
+        tags: tags(endpoint, version.number, origin),
     })
 }
 
@@ -230,6 +226,7 @@ fn container(spec: &VersionSpec) -> Container {
 pub(super) fn endpoint_config(
     endpoint: &EndpointName,
     version: &PinnedVersion,
+    origin: Option<&Origin>,
 ) -> Result<EndpointConfig, CloudError> {
     let (own, name) = (settings(&version.spec)?, version_name(endpoint, version));
     let seconds = |span: TimeSpan| span.as_duration().as_secs();
@@ -247,11 +244,13 @@ pub(super) fn endpoint_config(
         routing_config: own
             .routing
             .map(|routing| Routing { routing_strategy: routing_word(routing).to_owned() }),
+        others: BTreeMap::new(),
     };
     Ok(EndpointConfig {
         endpoint_config_name: name,
         production_variants: vec![variant],
-        tags: tags(endpoint, version),
+        tags: tags(endpoint, version.number, origin),
+        others: BTreeMap::new(),
     })
 }
 

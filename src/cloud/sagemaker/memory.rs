@@ -8,15 +8,22 @@ use serde::{Deserialize, Serialize};
 
 use super::autoscaling::Scaling;
 use super::convert::{number_in, refusal, version_name};
+use super::types::Endpoint;
 use crate::cloud::{CloudError, CloudErrorKind, Notes};
-use crate::spec::{EndpointName, PinnedVersion, VersionNumber};
+use crate::spec::{EndpointName, Origin, PinnedVersion, VersionNumber};
 
 /// One note.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "snake_case")]
 pub(super) enum Note {
     /// A model and an endpoint configuration of this name stand for a version.
-    Published { version: VersionNumber, name: String, scaling: Scaling },
+    Published {
+        version: VersionNumber,
+        name: String,
+        scaling: Scaling,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Origin>,
+    },
     /// Somebody else's endpoint configuration stands for a version.
     Adopted { version: VersionNumber, config: String, scaling: Scaling },
     /// An update is about to be asked for.
@@ -55,16 +62,19 @@ pub(super) struct Known {
     /// It was there before us.
     pub adopted: bool,
     pub scaling: Scaling,
+    /// Shown in the tags of what stands for it.
+    pub origin: Option<Origin>,
 }
 
 impl Memory {
     fn take(&mut self, note: Note) {
-        let mut know = |version, config, adopted, scaling| {
-            self.versions.insert(version, Known { config, adopted, scaling });
-        };
         match note {
-            Note::Published { version, name, scaling } => know(version, name, false, scaling),
-            Note::Adopted { version, config, scaling } => know(version, config, true, scaling),
+            Note::Published { version, name, scaling, origin } => {
+                self.versions.insert(version, Known { config: name, adopted: false, scaling, origin });
+            }
+            Note::Adopted { version, config, scaling } => {
+                self.versions.insert(version, Known { config, adopted: true, scaling, origin: None });
+            }
             Note::Asking(asked) => self.asking = Some(asked),
             Note::Accepted(asked) => self.accepted = Some(asked),
             Note::Tags { tags } => self.tags = tags,
@@ -75,6 +85,13 @@ impl Memory {
     pub(super) fn config_of(&self, endpoint: &EndpointName, version: &PinnedVersion) -> String {
         let adopted = self.versions.get(&version.number).filter(|known| known.adopted);
         adopted.map_or_else(|| version_name(endpoint, version), |known| known.config.clone())
+    }
+
+    /// The weight of a variant that serves a version, when it is another than our configurations give. What others have
+    /// set for a configuration of their own is theirs.
+    pub(super) fn odd_weight(&self, version: VersionNumber, found: &Endpoint) -> Option<f32> {
+        let is_ours = self.versions.get(&version).is_some_and(|known| !known.adopted);
+        found.odd_weight().filter(|_| is_ours)
     }
 
     /// The version that an endpoint configuration stands for.

@@ -13,6 +13,7 @@ mod check;
 mod client;
 mod connector;
 mod convert;
+mod credentials;
 mod delete;
 mod memory;
 mod outline;
@@ -21,6 +22,7 @@ mod registry;
 mod rollout;
 mod settings;
 mod state;
+mod tags;
 mod types;
 
 use std::sync::Arc;
@@ -36,12 +38,12 @@ use self::convert::{is_no_endpoint, refusal, version_name};
 use self::memory::{Memories, Memory, Note};
 use self::settings::Service;
 use self::state::Standing;
-use self::types::{AddTags, Alarm, Alarms, DescribeAlarms, Endpoint, EndpointName as Named, Nothing, Tag};
+use self::types::{Alarm, Alarms, DescribeAlarms, Endpoint, EndpointName as Named};
 use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint};
 use crate::clock::{Clock, SystemClock};
 use crate::fleet::Fleet;
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, PinnedVersion, Pins, Problem,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Origin, PinnedVersion, Pins, Problem,
     VersionNumber, VersionSpec,
 };
 
@@ -102,18 +104,20 @@ impl SagemakerCloud {
         }
     }
 
-    /// What of autoscaling was changed by somebody else.
+    /// What of weights and of autoscaling was changed by somebody else.
     async fn drift(
         &self,
         endpoint: &EndpointName,
         found: &Endpoint,
         memory: &Memory,
     ) -> Result<Option<String>, CloudError> {
-        let live = memory.number_of(endpoint, found.live()).and_then(|number| memory.versions.get(&number));
+        let number = memory.number_of(endpoint, found.live());
+        let Some(number) = number.filter(|_| found.standing() == Standing::Serving) else { return Ok(None) };
+        if let Some(weight) = memory.odd_weight(number, found) {
+            return Ok(Some(format!("another weight of the variant than the version gives it: {weight}")));
+        }
         let scales = memory.versions.values().any(|known| known.scaling.autoscaling.is_some());
-        let Some(known) = live.filter(|_| scales && found.standing() == Standing::Serving) else {
-            return Ok(None);
-        };
+        let Some(known) = memory.versions.get(&number).filter(|_| scales) else { return Ok(None) };
         let now = self.client.scaled(endpoint, &known.scaling.variant).await?;
         let differs = "other limits or another target of autoscaling than the version has";
         Ok((!known.scaling.is_met(&now)).then(|| differs.to_owned()))
@@ -169,6 +173,10 @@ impl Cloud for SagemakerCloud {
         policy::check_policy(policy, spec)
     }
 
+    fn check_endpoint(&self, endpoint: &EndpointSpec) -> Vec<Problem> {
+        tags::check_endpoint(endpoint)
+    }
+
     async fn check_rollout(
         &self,
         endpoint: &EndpointName,
@@ -207,6 +215,7 @@ impl Cloud for SagemakerCloud {
         &self,
         endpoint: &EndpointName,
         version: &PinnedVersion,
+        origin: Option<&Origin>,
     ) -> Result<(), CloudError> {
         let memory = self.memories.of(endpoint).await?;
         let known = memory.versions.get(&version.number);
@@ -217,9 +226,10 @@ impl Cloud for SagemakerCloud {
         if known.is_none_or(|known| known.config != name)
             && let Some(scaling) = Scaling::of(&version.spec)
         {
-            self.memories.add(endpoint, Note::Published { version: version.number, name, scaling }).await?;
+            let (version, origin) = (version.number, origin.cloned());
+            self.memories.add(endpoint, Note::Published { version, name, scaling, origin }).await?;
         }
-        self.client.publish(endpoint, version).await
+        self.client.publish(endpoint, version, origin).await
     }
 
     async fn check_startable(
@@ -265,18 +275,8 @@ impl Cloud for SagemakerCloud {
     }
 
     async fn put_endpoint(&self, endpoint: &EndpointSpec) -> Result<EndpointAddress, CloudError> {
-        let name = &endpoint.name;
-        let tags = endpoint.sagemaker.as_ref().map(|own| own.tags.clone()).unwrap_or_default();
-        if self.memories.of(name).await?.tags != tags {
-            self.memories.add(name, Note::Tags { tags: tags.clone() }).await?;
-        }
-        if let Some(found) = self.describe(name).await?.filter(|_| !tags.is_empty()) {
-            let words = format!("tag endpoint `{name}`");
-            let tags = tags.into_iter().map(|(key, value)| Tag { key, value }).collect();
-            let asked = AddTags { resource_arn: &found.endpoint_arn, tags };
-            let _: Nothing = self.client.call(Service::Sagemaker, "AddTags", &words, &asked).await?;
-        }
-        Ok(EndpointAddress { url: self.client.places().invocations(name.as_str()) })
+        self.tag(endpoint).await?;
+        Ok(EndpointAddress { url: self.client.places().invocations(endpoint.name.as_str()) })
     }
 
     async fn delete_endpoint(&self, endpoint: &EndpointName, _: &Drain) -> Result<(), CloudError> {

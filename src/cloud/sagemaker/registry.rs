@@ -6,7 +6,7 @@ use super::settings::Service;
 use super::types::{ConfigName, EndpointConfig, Model, ModelName, Nothing};
 use crate::cloud::transport::pause_after;
 use crate::cloud::{CloudError, CloudErrorKind, Retry};
-use crate::spec::{EndpointName, PinnedVersion};
+use crate::spec::{EndpointName, Origin, PinnedVersion};
 
 impl Client {
     /// Makes the model and the endpoint configuration of a version, or finds those of an earlier try.
@@ -14,8 +14,10 @@ impl Client {
         &self,
         endpoint: &EndpointName,
         version: &PinnedVersion,
+        origin: Option<&Origin>,
     ) -> Result<(), CloudError> {
-        let (model, config) = (model(endpoint, version)?, endpoint_config(endpoint, version)?);
+        let model = model(endpoint, version, origin)?;
+        let config = endpoint_config(endpoint, version, origin)?;
         let words = format!("create model `{}`", model.model_name);
         let made: Result<Nothing, _> = self.call(Service::Sagemaker, "CreateModel", &words, &model).await;
         if let Err(error) = made {
@@ -33,10 +35,11 @@ impl Client {
             let found = self.existing(error, self.describe_config(&config.endpoint_config_name)).await?;
             let ours = |config: &EndpointConfig| {
                 let variants = config.production_variants.iter().cloned();
-                // The service fills in a weight.
+                // The service fills in a weight, and whatever it has learned since.
                 variants
                     .map(|mut variant| {
                         variant.initial_variant_weight = None;
+                        variant.others.clear();
                         variant
                     })
                     .collect::<Vec<_>>()

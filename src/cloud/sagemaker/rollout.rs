@@ -13,9 +13,11 @@ use super::memory::{Asked, Memory, Note};
 use super::outline;
 use super::policy::deployment;
 use super::settings::Service;
-use super::state::Standing;
+use super::state::{Standing, WEIGHT};
+use super::tags;
 use super::types::{
-    Capacity, CreateEndpoint, Endpoint, EndpointName as Named, Nothing, Resize, Tag, UpdateEndpoint,
+    Capacity, CreateEndpoint, Endpoint, EndpointName as Named, Nothing, Resize, UpdateEndpoint,
+    VariantProperty,
 };
 use crate::cloud::{CloudError, CloudErrorKind, DelegatedCloud, Look, Retry, Update};
 use crate::fleet::{Pacing, UpdateReport, UpdateState};
@@ -58,6 +60,9 @@ impl DelegatedCloud for SagemakerCloud {
         CloudName::Sagemaker
     }
 }
+
+/// What the new configuration says of a variant even where the rest is retained.
+const OF_OURS: VariantProperty = VariantProperty { variant_property_type: "DesiredWeight" };
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +139,9 @@ impl SagemakerCloud {
         version: &PinnedVersion,
     ) -> Result<Option<String>, CloudError> {
         let Some(wanted) = Scaling::of(&version.spec) else { return Ok(None) };
+        if let Some(weight) = self.memories.of(endpoint).await?.odd_weight(version.number, found) {
+            return Ok(Some(format!("its variant has weight {weight} and not {WEIGHT}")));
+        }
         let now = self.client.scaled(endpoint, &wanted.variant).await?;
         if !wanted.is_met(&now) {
             return Ok(Some("autoscaling is not set as the version wants it".to_owned()));
@@ -170,9 +178,7 @@ impl SagemakerCloud {
             let gone = "it was deleted meanwhile";
             return Err(refusal(&words, CloudErrorKind::NotFound, gone));
         }
-        let own = Tag { key: "sluice:endpoint".to_owned(), value: endpoint.to_string() };
-        let given = memory.tags.iter().map(|(key, value)| Tag { key: key.clone(), value: value.clone() });
-        let tags = std::iter::once(own).chain(given).collect();
+        let tags = tags::of_endpoint(endpoint, &memory.tags);
         let asked = CreateEndpoint { endpoint_name: endpoint.as_str(), endpoint_config_name: config, tags };
         let made: Result<Nothing, _> =
             self.client.call(Service::Sagemaker, "CreateEndpoint", &words, &asked).await;
@@ -204,6 +210,8 @@ impl SagemakerCloud {
             endpoint_config_name: config,
             deployment_config: Some(deployment(&update.policy)).filter(|_| !update.rolling_back),
             retain_all_variant_properties: scaled,
+            // The number of instances belongs to autoscaling. Weights do not.
+            exclude_retained_variant_properties: scaled.then_some(OF_OURS).into_iter().collect(),
         };
         let made: Result<Nothing, _> =
             self.client.call(Service::Sagemaker, "UpdateEndpoint", &words, &body).await;
@@ -248,7 +256,11 @@ impl SagemakerCloud {
                 && !known.is_some_and(|known| known.adopted)
         });
         match live {
-            Some(live) => self.client.publish(&update.endpoint, live).await,
+            Some(live) => {
+                let known = memory.versions.get(&live.number);
+                let origin = known.and_then(|known| known.origin.as_ref());
+                self.client.publish(&update.endpoint, live, origin).await
+            }
             None => Err(refusal(
                 &format!("update endpoint `{}`", update.endpoint),
                 CloudErrorKind::Artifact,
@@ -278,7 +290,7 @@ impl SagemakerCloud {
         Ok(true)
     }
 
-    /// Sets what belongs to a version that serves already: autoscaling, and the number of instances.
+    /// Sets what belongs to a version that serves already: autoscaling, weight and the number of instances.
     async fn complete(
         &self,
         endpoint: &crate::spec::EndpointName,
@@ -291,9 +303,14 @@ impl SagemakerCloud {
             self.client.scale(endpoint, &wanted).await?;
         }
         let Some((variant, instances)) = found.wanted_instances() else { return Ok(()) };
-        let Some(desired_instance_count) = wanted.corrected(instances, &now) else { return Ok(()) };
+        let odd = self.memories.of(endpoint).await?.odd_weight(version.number, found);
+        let desired_weight = odd.map(|_| WEIGHT);
+        let desired_instance_count = wanted.corrected(instances, &now);
+        if desired_weight.is_none() && desired_instance_count.is_none() {
+            return Ok(());
+        }
         let words = format!("resize endpoint `{endpoint}`");
-        let capacity = Capacity { variant_name: variant, desired_instance_count };
+        let capacity = Capacity { variant_name: variant, desired_weight, desired_instance_count };
         let asked =
             Resize { endpoint_name: endpoint.as_str(), desired_weights_and_capacities: vec![capacity] };
         let operation = "UpdateEndpointWeightsAndCapacities";

@@ -21,6 +21,9 @@ pub(super) enum Standing {
     Broken,
 }
 
+/// The weight of a variant whose configuration names none.
+pub(super) const WEIGHT: f32 = 1.0;
+
 impl Endpoint {
     pub(super) fn standing(&self) -> Standing {
         match self.endpoint_status.as_str() {
@@ -50,6 +53,13 @@ impl Endpoint {
     pub(super) fn wanted_instances(&self) -> Option<(&str, u32)> {
         let variant = self.production_variants.as_ref()?.first()?;
         Some((&variant.variant_name, variant.desired_instance_count?))
+    }
+
+    /// The weight of the live variant, when it is another than the one that our configurations give it. The service
+    /// counts in single precision: what differs less is the same.
+    pub(super) fn odd_weight(&self) -> Option<f32> {
+        let weight = self.production_variants.as_ref()?.first()?.desired_weight?;
+        ((weight - WEIGHT).abs() > f32::EPSILON).then_some(weight)
     }
 
     /// The newest word on what is being done.

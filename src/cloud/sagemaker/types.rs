@@ -91,6 +91,9 @@ pub(super) struct EndpointConfig {
     pub production_variants: Vec<Variant>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
+    /// Members that this adapter does not know.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, serde_json::Value>,
 }
 
 /// A production variant as it is asked for.
@@ -118,6 +121,9 @@ pub(super) struct Variant {
     pub inference_ami_version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing_config: Option<Routing>,
+    /// Members that this adapter does not know.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, serde_json::Value>,
 }
 
 /// How requests are spread.
@@ -161,6 +167,15 @@ pub(super) struct UpdateEndpoint<'a> {
     pub deployment_config: Option<DeploymentConfig>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub retain_all_variant_properties: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_retained_variant_properties: Vec<VariantProperty>,
+}
+
+/// What of a variant is not retained.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct VariantProperty {
+    pub variant_property_type: &'static str,
 }
 
 /// How an update goes.
@@ -247,7 +262,10 @@ pub(super) struct Resize<'a> {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Capacity<'a> {
     pub variant_name: &'a str,
-    pub desired_instance_count: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_weight: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired_instance_count: Option<u32>,
 }
 
 /// An answer of `DescribeEndpoint`.
@@ -270,6 +288,7 @@ pub(super) struct VariantSummary {
     pub variant_name: String,
     pub current_instance_count: Option<u32>,
     pub desired_instance_count: Option<u32>,
+    pub desired_weight: Option<f32>,
     pub variant_status: Option<Vec<VariantStatus>>,
 }
 
@@ -295,6 +314,14 @@ pub(super) struct Pending {
 pub(super) struct AddTags<'a> {
     pub resource_arn: &'a str,
     pub tags: Vec<Tag>,
+}
+
+/// `DeleteTags`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DeleteTags<'a> {
+    pub resource_arn: &'a str,
+    pub tag_keys: Vec<&'a str>,
 }
 
 /// `DescribeAlarms`.

@@ -2,6 +2,7 @@
 
 use super::convert::own;
 use super::names::ModelRef;
+use super::outline::is_beside;
 use crate::cloud::check_gates;
 use crate::spec::{
     BatchPause, CapacityAction, CloudName, CountOrPercent, DeploymentPolicy, Drain, EndpointName,
@@ -133,9 +134,15 @@ pub(super) fn policy(policy: &DeploymentPolicy, spec: &VersionSpec) -> Vec<Probl
             problems.push(problem.within("gates", index));
         }
     }
+    let (surge, replicas) = (policy.surge(), spec.replicas());
+    if replicas == 1 && surge.rounded_up(1) == 0 && !policy.allow_downtime && !is_beside(policy) {
+        let detail = "There is one replica, and no room for another beside it: it would be stopped before the next \
+                      one is ready. Set max_surge = 1, or consent with allow_downtime = true.";
+        let problem = Problem::at("max_unavailable", "The only replica would go first", detail);
+        problems.push(problem.related_to("max_surge"));
+    }
     let pace = "It paces a rolling deployment by itself, between max_surge and max_unavailable.";
     if let Some(batch) = &policy.batch {
-        let replicas = spec.replicas();
         if batch.size.rounded_up(replicas) < replicas {
             let detail = "Use size = \"100%\": one batch, which bakes when the rollout is through.";
             problems.push(absent("batch.size", &format!("{pace} {detail}")));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,6 +25,9 @@ const ATTEMPTS_MAX: u32 = 4;
 const PAGES_MAX: usize = 50;
 /// First pause between two looks at an operation; each further one is half as long again, up to the poll interval.
 const FIRST_LOOK: Duration = Duration::from_millis(500);
+
+/// The header that names the project to charge.
+const CHARGED: &str = "x-goog-user-project";
 
 /// Calls one project in one region.
 #[derive(Debug)]
@@ -122,8 +125,7 @@ impl Client {
         let url = format!("{monitoring}/v1/projects/{project}/location/global/prometheus/api/v1/query");
         let body = serde_json::json!({ "query": query });
         let request = self.http.post(url).timeout(timeout).json(&body);
-        let answer = self.signed(request).await?.send().await;
-        let answer = answer.map_err(|error| unreachable(operation, error))?;
+        let answer = self.send(operation, request).await?;
         let status = answer.status().as_u16();
         let body = body_of(answer).await.map_err(|error| unreachable(operation, error))?;
         Ok((status, body))
@@ -250,8 +252,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = self.signed(request).await?.send().await;
-        let answer = answer.map_err(|error| unreachable(operation, error))?;
+        let answer = self.send(operation, request).await?;
         if !answer.status().is_success() {
             return Err(refused(operation, answer).await);
         }
@@ -263,12 +264,28 @@ impl Client {
         })
     }
 
-    async fn signed(&self, request: reqwest::RequestBuilder) -> Result<reqwest::RequestBuilder, CloudError> {
-        let mut request = request.bearer_auth(self.tokens.token().await?);
-        if let Some(project) = &self.place.quota_project {
-            request = request.header("x-goog-user-project", project);
+    /// Sends a call. When its token is refused it is made once more with a fresh one: nothing was carried out, and a
+    /// token may be revoked in the middle of a rollout.
+    async fn send(&self, operation: &str, request: reqwest::RequestBuilder) -> Result<Response, CloudError> {
+        let who = self.tokens.headers().await?;
+        let again = request.try_clone();
+        let lost = |error| unreachable(operation, error);
+        let answer = self.signed(request, &who).send().await.map_err(lost)?;
+        let Some(again) = again.filter(|_| answer.status() == StatusCode::UNAUTHORIZED) else {
+            return Ok(answer);
+        };
+        match self.tokens.headers_after(&who).await? {
+            Some(fresh) => self.signed(again, &fresh).send().await.map_err(lost),
+            None => Ok(answer),
         }
-        Ok(request)
+    }
+
+    fn signed(&self, request: reqwest::RequestBuilder, who: &HeaderMap) -> reqwest::RequestBuilder {
+        let mut headers = who.clone();
+        let Some(project) = &self.place.quota_project else { return request.headers(headers) };
+        // The project of the settings goes before that of the credentials.
+        headers.remove(CHARGED);
+        request.headers(headers).header(CHARGED, project)
     }
 
     fn url(&self, path: &str) -> String {

@@ -14,6 +14,7 @@ use super::state::State;
 use super::types::{DeployedModel, Endpoint, Operation, Resources, Split};
 use super::{VertexAiCloud, convert, failure};
 use crate::clock::{Clock as _, SystemClock};
+use crate::cloud::transport::pause_after;
 use crate::cloud::{CloudError, CloudErrorKind, EndpointAddress, ObservedEndpoint, Retry};
 use crate::fleet::Fleet;
 use crate::spec::{
@@ -27,6 +28,8 @@ const CREATE_LONGEST: Duration = Duration::from_mins(20);
 const UNDEPLOY_LONGEST: Duration = Duration::from_mins(30);
 /// Longest time in which an endpoint is deleted: a deployment that is under way is waited for.
 const DELETE_LONGEST: Duration = Duration::from_mins(150);
+/// Times that a change is tried while others change the endpoint as well.
+const CHANGES_MAX: u32 = 3;
 /// What may be changed later, and its name in the mask.
 const CHANGEABLE: [&str; 4] = ["displayName", "description", "labels", "predictRequestResponseLoggingConfig"];
 
@@ -36,11 +39,21 @@ impl VertexAiCloud {
         let name = &spec.name;
         let operation = format!("create endpoint `{name}`");
         let wanted = convert::endpoint(spec);
-        let found = match self.client.endpoint(&operation, name.as_str()).await? {
-            Some(found) => self.change(name, found, &wanted).await?,
-            None => self.create(&operation, name, &wanted).await?,
-        };
-        Ok(EndpointAddress { url: self.address(name, &found) })
+        let mut attempt = 1;
+        loop {
+            let put = match self.client.endpoint(&operation, name.as_str()).await? {
+                Some(found) => self.change(name, found, &wanted).await,
+                None => self.create(&operation, name, &wanted).await,
+            };
+            match put {
+                // Somebody else changed it since it was read: what they did is looked at first.
+                Err(error) if error.kind == CloudErrorKind::Conflict && attempt < CHANGES_MAX => {
+                    pause_after(attempt, Retry::Backoff).await;
+                }
+                put => return put.map(|found| EndpointAddress { url: self.address(name, &found) }),
+            }
+            attempt += 1;
+        }
     }
 
     async fn create(

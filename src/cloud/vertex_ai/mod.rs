@@ -43,8 +43,8 @@ use crate::fleet::GateAnswer;
 use crate::fleet::metric::{Measured, Measurements, judge, read_value};
 
 use crate::spec::{
-    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, MetricGate, PinnedVersion, Pins, Problem,
-    VersionNumber, VersionSpec,
+    CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, MetricGate, Origin, PinnedVersion, Pins,
+    Problem, VersionNumber, VersionSpec,
 };
 
 /// One project in one region.
@@ -93,6 +93,7 @@ impl Cloud for VertexAiCloud {
         &self,
         endpoint: &EndpointName,
         version: &PinnedVersion,
+        _: Option<&Origin>,
     ) -> Result<(), CloudError> {
         self.publish(endpoint, version).await
     }

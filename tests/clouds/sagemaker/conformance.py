@@ -386,6 +386,21 @@ def surroundings():
     sagemaker.delete_tags(ResourceArn=address, TagKeys=["endpoint"])
     tags = [tag for page in sagemaker.get_paginator("list_tags").paginate(ResourceArn=address) for tag in page["Tags"]]
     assert tags == [{"Key": "number", "Value": "0"}], tags
+    bad = "ValidationException"
+    constraint = "failed to satisfy constraint: Member must "
+    for value in ["50%", "a\tb", "\u24d0"]:
+        text = f"1 validation error detected: Value '{value}' at 'tags.1.member.value' {constraint}satisfy regular expression pattern: "
+        refused(sagemaker.add_tags, bad, text, ResourceArn=address, Tags=[{"Key": "k", "Value": value}])
+    text = f"1 validation error detected: Value '{'n' * 257}' at 'tags.1.member.value' {constraint}have length less than or equal to 256"
+    refused(sagemaker.add_tags, bad, text, ResourceArn=address, Tags=[{"Key": "k", "Value": "n" * 257}])
+    refused(sagemaker.add_tags, bad, "Tag keys may not start with aws:", ResourceArn=address, Tags=[{"Key": "aws:k", "Value": ""}])
+
+    given = client("sts").assume_role(RoleArn="arn:aws:iam::123456789012:role/deployer", RoleSessionName="story")["Credentials"]
+    session = {"aws_access_key_id": given["AccessKeyId"], "aws_secret_access_key": given["SecretAccessKey"]}
+    assumed = client("sagemaker", aws_session_token=given["SessionToken"], **session)
+    assert assumed.describe_model(ModelName=name)["ModelName"] == name
+    nobody = client("sagemaker", aws_session_token="other", **session)
+    refused(nobody.describe_model, "UnrecognizedClientException", "The security token included", ModelName=name)
 
     alarm("errors")
     cloudwatch.put_composite_alarm(AlarmName="both", AlarmRule="ALARM(errors)")

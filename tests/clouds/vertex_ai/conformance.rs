@@ -8,7 +8,7 @@ use super::emulator::{Code, Emulator, Fault, FaultKind, Health, Quirk};
 use crate::python::Python;
 
 /// What `google-cloud-aiplatform` needs, all of it pinned: a release of a dependency must not change what is proven.
-const PACKAGES: [&str; 9] = [
+pub const PACKAGES: [&str; 9] = [
     "google-cloud-aiplatform==2.7.0",
     "google-api-core==2.44.0",
     "google-auth==2.62.2",
@@ -95,6 +95,7 @@ fn tokens_and_faults_are_as_the_client_expects() {
         let mut world = emulator.world();
         world.tokens.renewable.push("refresh-me".to_owned());
         world.tokens.has_machine_account = true;
+        world.tokens.subject = Some("t".to_owned());
         world.monitoring.values.insert("response_count".to_owned(), 0.25);
         world.monitoring.firing.push("projects/demo-project/alertPolicies/1".to_owned());
         world.faults = vec![

@@ -54,3 +54,16 @@ fn an_alarm_that_is_missing_or_on_is_an_error_of_the_plan() {
     world.workspace.terraform(&["plan"]).failed_with(&["Alarm is on already", "as the test says"]);
     assert!(world.requests("UpdateEndpoint").is_empty());
 }
+
+#[test]
+fn an_alarm_that_somebody_deleted_is_told_although_nothing_is_to_be_changed() {
+    let world = World::new();
+    world.alarm("errors");
+    world.apply(&Config::watched(1));
+    let output = world.workspace.terraform(&["plan", "-detailed-exitcode"]);
+    assert!(output.code == Some(0) && !output.stdout.contains("No such alarm"), "{}", output.stdout);
+    world.emulator.call("DeleteAlarms", &json!({ "AlarmNames": ["errors"] }));
+    let output = world.workspace.terraform(&["plan", "-detailed-exitcode"]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(output.stdout.contains("Warning: No such alarm"), "{}", output.stdout);
+}

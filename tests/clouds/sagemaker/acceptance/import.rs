@@ -54,3 +54,28 @@ fn another_production_variant_is_refused_at_plan_time() {
         .terraform(&["plan"])
         .failed_with(&["Another production variant", "sagemaker.variant_name = \"main\""]);
 }
+
+#[test]
+fn what_a_version_cannot_hold_is_told_and_not_lost() {
+    let world = World::new();
+    let container = json!({ "Image": "registry.example/server:1" });
+    world.emulator.call(
+        "CreateModel",
+        &json!({ "ModelName": "old", "PrimaryContainer": container, "ExecutionRoleArn": ROLE }),
+    );
+    let variant = json!({
+        "VariantName": "main", "ModelName": "old", "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 4,
+        "EnableSSMAccess": true,
+    });
+    let key = "arn:aws:kms:eu-west-1:123456789012:key/1";
+    world.emulator.call(
+        "CreateEndpointConfig",
+        &json!({ "EndpointConfigName": "old", "ProductionVariants": [variant], "KmsKeyId": key }),
+    );
+    world.emulator.call("CreateEndpoint", &json!({ "EndpointName": "chat", "EndpointConfigName": "old" }));
+    while world.endpoint()["EndpointStatus"] != "InService" {}
+    world.write(&Config::image(1));
+    let import = world.workspace.terraform(&["import", "sluice_endpoint_version.chat", "sagemaker/chat/v0"]);
+    import.failed_with(&["cannot hold", "KmsKeyId", "EnableSSMAccess"]);
+    assert_eq!(world.image(), 1);
+}

@@ -1,5 +1,7 @@
 //! The real `terraform` against the emulator, story by story.
 
+mod complaints;
+mod credentials;
 mod drift;
 mod failure;
 mod faults;
@@ -8,6 +10,7 @@ mod interrupt;
 mod lifecycle;
 mod refusals;
 mod scaling;
+mod tags;
 mod wire;
 
 use serde_json::{Value, json};
@@ -34,6 +37,8 @@ pub struct Config {
     pub version: String,
     /// More lines of the version's block for this cloud.
     pub own: String,
+    /// More lines of the endpoint.
+    pub endpoint: String,
     /// Lines of the policy.
     pub policy: String,
 }
@@ -47,6 +52,7 @@ impl Config {
             instance_type: "ml.g5.xlarge".into(),
             version: String::new(),
             own: String::new(),
+            endpoint: String::new(),
             policy: "batch = { size = 1, bake = \"60s\" }".into(),
         }
     }
@@ -70,8 +76,13 @@ impl World {
     /// An emulator whose clock moves with each look, and an empty workspace.
     pub fn new() -> Self {
         let emulator = Emulator::start();
-        emulator.order(Order::AdvanceByLook(30));
         let environment = emulator.environment();
+        Self::of(emulator, &environment)
+    }
+
+    /// A world with an emulator whose clock moves with each look, where programs see this environment.
+    pub fn of(emulator: Emulator, environment: &[(String, String)]) -> Self {
+        emulator.order(Order::AdvanceByLook(30));
         let mut environment: Vec<_> =
             environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         environment.push(("SLUICE_CLOUD", "sagemaker"));
@@ -88,7 +99,7 @@ impl World {
     }
 
     pub fn write(&self, config: &Config) {
-        let Config { image, scaling, instance_type, version, own, policy } = config;
+        let Config { image, scaling, instance_type, version, own, endpoint, policy } = config;
         let ledger = self.workspace.ledger();
         self.workspace.write(&format!(
             r#"provider "sluice" {{
@@ -113,6 +124,7 @@ resource "sluice_endpoint_version" "chat" {{
 resource "sluice_endpoint" "chat" {{
   name    = sluice_endpoint_version.chat.endpoint
   version = sluice_endpoint_version.chat.number
+  {endpoint}
   policy = {{
     {policy}
   }}

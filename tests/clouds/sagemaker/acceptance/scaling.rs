@@ -24,6 +24,12 @@ fn an_update_keeps_what_autoscaling_has_made_of_the_fleet() {
     world.apply(&scaled(2));
     let variant = &world.endpoint()["ProductionVariants"][0];
     assert_eq!((world.image(), &variant["DesiredInstanceCount"]), (2, &json!(7)));
+    let body = world.requests("UpdateEndpoint").pop().unwrap().body;
+    assert_eq!(body["RetainAllVariantProperties"], true);
+    assert_eq!(body["ExcludeRetainedVariantProperties"], json!([{ "VariantPropertyType": "DesiredWeight" }]));
+    // It was never registered anew: nothing in between had other limits, or none.
+    assert_eq!(world.requests("RegisterScalableTarget").len(), 1);
+    assert!(world.requests("DeregisterScalableTarget").is_empty());
     assert_eq!(world.emulator.limits(TARGET), Some((json!(4), json!(8))));
     world.workspace.plans_nothing();
 }
@@ -35,6 +41,10 @@ fn another_instance_type_is_registered_anew() {
     assert_eq!(world.image(), 2);
     assert_eq!(world.emulator.limits(TARGET), Some((json!(4), json!(8))));
     assert_eq!(world.requests("DeregisterScalableTarget").len(), 1);
+    let requests = world.emulator.requests();
+    let last = |name: &str| requests.iter().rposition(|request| request.operation == name).unwrap();
+    assert!(last("DeregisterScalableTarget") < last("UpdateEndpoint"), "first it makes way");
+    assert!(last("UpdateEndpoint") < last("RegisterScalableTarget"), "and comes back at the end");
     assert!(world.requests("UpdateEndpoint").iter().all(|request| request.refused.is_none()));
     world.workspace.plans_nothing();
 }

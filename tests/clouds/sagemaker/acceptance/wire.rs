@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Config, World};
 use crate::python::Python;
@@ -18,12 +18,30 @@ fn our_requests_are_those_of_boto3_field_by_field() {
             config.own = "autoscaling = { target = 70 }".into();
         })
     };
+    let tagged = |top: &str| config(2).with(|config| config.endpoint = top.into());
     world.apply(&config(1));
-    world.apply(&config(2));
+    world.apply(&tagged("labels = { team = \"search\" }"));
+    world.apply(&tagged("labels = { cost = \"centre\" }"));
+    let wanted = json!([{ "VariantName": "main", "DesiredWeight": 0.5 }]);
+    world.emulator.call(
+        "UpdateEndpointWeightsAndCapacities",
+        &json!({ "EndpointName": "chat", "DesiredWeightsAndCapacities": wanted }),
+    );
+    while world.endpoint()["EndpointStatus"] != "InService" {}
+    world.workspace.apply();
     world.workspace.terraform(&["destroy", "-auto-approve"]).succeeded();
     let ours: BTreeMap<String, Value> =
         world.emulator.requests().into_iter().map(|request| (request.operation, request.body)).collect();
-    for operation in ["CreateModel", "UpdateEndpoint", "DescribeAlarms", "PutScalingPolicy", "DeleteModel"] {
+    for operation in [
+        "CreateModel",
+        "UpdateEndpoint",
+        "UpdateEndpointWeightsAndCapacities",
+        "AddTags",
+        "DeleteTags",
+        "DescribeAlarms",
+        "PutScalingPolicy",
+        "DeleteModel",
+    ] {
         assert!(ours.contains_key(operation), "{operation} was never called");
     }
     let told = world.workspace.path("requests.json");

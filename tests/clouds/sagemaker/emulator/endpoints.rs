@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::deployment::Deployment;
 use super::endpoint::{Endpoint, Rest};
-use super::fleet::Fleet;
+use super::fleet::{Fleet, single};
 use super::registry::{CONFIG, find};
 use super::rules;
+use super::tags::allowed;
 use super::wire::{Answer, Refusal, arn, count, list, text};
 use super::world::World;
 
@@ -15,6 +16,7 @@ pub fn create(world: &mut World, body: &Value) -> Answer {
     let name = text(body, "EndpointName");
     let deployment = given(body, "DeploymentConfig");
     rules::check_config(&body["DeploymentConfig"])?;
+    allowed(list(&body["Tags"]))?;
     let address = arn("endpoint", name);
     if world.endpoints.contains_key(&name.to_lowercase()) {
         return Err(Refusal::validation(format!("Cannot create already existing endpoint \"{address}\".")));
@@ -87,7 +89,7 @@ pub fn resize(world: &mut World, body: &Value) -> Answer {
     for one in asked {
         let variant =
             fleet.variants.iter_mut().find(|variant| variant.name == text(one, "VariantName")).unwrap();
-        variant.weight = one["DesiredWeight"].as_f64().unwrap_or(variant.weight);
+        variant.weight = single(&one["DesiredWeight"]).unwrap_or(variant.weight);
         variant.desired = count(&one["DesiredInstanceCount"]).unwrap_or(variant.desired);
     }
     endpoint.resize(fleet, now);

@@ -20,7 +20,7 @@ pub struct Variant {
     pub image: Option<String>,
     pub image_resolved: Millis,
     pub serverless: Option<Value>,
-    pub weight: f64,
+    pub weight: f32,
     pub desired: u32,
     routing: Option<Value>,
 }
@@ -34,7 +34,7 @@ impl Fleet {
             image: asked["ModelName"].as_str().and_then(&image_of),
             image_resolved: now,
             serverless: asked.get("ServerlessConfig").cloned(),
-            weight: asked["InitialVariantWeight"].as_f64().unwrap_or(1.0),
+            weight: single(&asked["InitialVariantWeight"]).unwrap_or(1.0),
             desired: count(&asked["InitialInstanceCount"]).unwrap_or(0),
             routing: asked.get("RoutingConfig").cloned(),
         };
@@ -65,6 +65,12 @@ impl Fleet {
             }
         }
     }
+}
+
+/// A number in single precision, as the service keeps it.
+pub fn single(value: &Value) -> Option<f32> {
+    // Through text: the nearest single is meant, and casts are not for tests either.
+    value.as_f64()?.to_string().parse().ok()
 }
 
 /// How far a variant has come: this share of it has traffic.
@@ -102,8 +108,10 @@ impl Variant {
                 json!([{ "SpecifiedImage": image, "ResolvedImage": resolved, "ResolutionTime": time }]),
             );
         }
-        tell("CurrentWeight", json!(self.weight));
-        tell("DesiredWeight", json!(self.weight));
+        // Weights are kept in single precision, and told in double.
+        let weight = f64::from(self.weight);
+        tell("CurrentWeight", json!(weight));
+        tell("DesiredWeight", json!(weight));
         if let Some(serverless) = &self.serverless {
             tell("CurrentServerlessConfig", serverless.clone());
             tell("DesiredServerlessConfig", serverless.clone());

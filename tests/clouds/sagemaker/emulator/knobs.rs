@@ -17,8 +17,10 @@ pub enum Order {
     Script { endpoint: String, script: Script },
     /// Something goes wrong on the way.
     Fault(Fault),
-    /// The credentials run out, or work again.
+    /// The credentials that are known by now run out, or work again. Those that are handed out later are good.
     Expire(bool),
+    /// After how many seconds credentials say that they end which are handed out from now on.
+    SessionLife(u32),
     /// How many instances of a type the account may have.
     Quota { instance_type: String, instances: u32 },
     /// How many times a new endpoint configuration cannot be found yet.

@@ -9,6 +9,7 @@ mod deployment;
 mod endpoint;
 mod endpoints;
 mod fleet;
+mod identities;
 mod knobs;
 mod pages;
 mod registry;
@@ -31,6 +32,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+pub use self::identities::{CONTAINER_PATH, CONTAINER_TOKEN, HANDED_OUT, ROLE, SSO_TOKEN, WEB_TOKEN};
 pub use self::knobs::{Failure, Fault, FaultKind, Order, Script};
 pub use self::signature::Credentials;
 pub use self::wire::REGION;
@@ -97,6 +99,13 @@ impl Emulator {
     pub fn call(&self, operation: &str, body: &serde_json::Value) -> serde_json::Value {
         let answer = self.world.lock().unwrap().call(operation, body);
         answer.unwrap_or_else(|refusal| panic!("{operation}: {refusal:?}"))
+    }
+
+    /// Every pair of credentials that is known by now has run out, and this one is good.
+    pub fn hand_over(&self, credentials: Credentials) {
+        let mut world = self.world.lock().unwrap();
+        world.identities.expire(true);
+        world.identities.accept(credentials);
     }
 
     /// The limits of a scalable target, fewest and most.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::fleet::single;
 use super::pages;
+use super::tags::allowed;
 use super::wire::{Answer, Millis, Refusal, arn, count, list, text, timestamp};
 use super::world::World;
 
@@ -147,6 +149,7 @@ fn check_variant(world: &World, variant: &Value) -> Result<(), Refusal> {
 }
 
 fn create(world: &mut World, kind: Kind, body: &Value) -> Answer {
+    allowed(list(&body["Tags"]))?;
     let name = text(body, &kind.name()).to_owned();
     let is_config = kind.in_arn == CONFIG.in_arn;
     let unseen = if is_config { world.knobs.config_lag } else { 0 };
@@ -161,9 +164,8 @@ fn create(world: &mut World, kind: Kind, body: &Value) -> Answer {
     members.retain(|_, value| !value.is_null());
     let tags = members.remove("Tags");
     for variant in members.get_mut("ProductionVariants").and_then(Value::as_array_mut).into_iter().flatten() {
-        if variant["InitialVariantWeight"].is_null() {
-            variant["InitialVariantWeight"] = json!(1.0);
-        }
+        let weight = single(&variant["InitialVariantWeight"]).unwrap_or(1.0);
+        variant["InitialVariantWeight"] = json!(f64::from(weight));
     }
     entries.insert(name.to_lowercase(), Entry { name, body, created: world.clock.now, unseen });
     world.tags.set(&address, tags.as_ref());

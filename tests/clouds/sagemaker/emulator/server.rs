@@ -9,10 +9,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::identities;
 use super::knobs::FaultKind;
 use super::shape;
 use super::signature::{hash, verify};
-use super::wire::{ACCOUNT, Refusal};
+use super::wire::Refusal;
 use super::world::{Request as Recorded, World};
 
 /// The connection ends here, without an answer.
@@ -31,6 +32,9 @@ pub async fn answer(
     if parts.uri.path() == "/_emulator" {
         world.obey(serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{body:?}: {error}")));
         return Ok(plain(StatusCode::NO_CONTENT, "text/plain", Bytes::new()));
+    }
+    if let Some(answer) = identities::hand_out(&mut world, &parts) {
+        return Ok(answer);
     }
     let service = match Service::of(&parts) {
         Ok(service) => service,
@@ -85,9 +89,10 @@ impl Service {
         parts: &Parts,
         body: &[u8],
     ) -> Result<Response<Full<Bytes>>, Dropped> {
+        let form = identities::form(body);
         let (signed_for, operation) = match self {
             Self::Json(service, operation, _) => (*service, operation.as_str()),
-            Self::Sts => ("sts", "GetCallerIdentity"),
+            Self::Sts => ("sts", identities::action(&form).0),
             Self::Runtime(_) => ("sagemaker", "InvokeEndpoint"),
         };
         let fault = world.knobs.fault(operation);
@@ -118,7 +123,10 @@ impl Service {
         fault: Option<&FaultKind>,
     ) -> (Value, Result<Response<Full<Bytes>>, Refusal>) {
         let told = serde_json::from_slice(body).unwrap_or_default();
-        let result = verify(parts, body, signed_for, &world.credentials).and_then(|()| match fault {
+        let form = identities::form(body);
+        let is_signed = !matches!(self, Self::Sts) || identities::action(&form).1;
+        let verified = if is_signed { verify(parts, body, signed_for, &world.identities) } else { Ok(()) };
+        let result = verified.and_then(|()| match fault {
             Some(FaultKind::Throttle) => Err(Refusal::throttled()),
             Some(FaultKind::Refuse { code, message }) => Err(Refusal::new(400, code, message)),
             _ => match self {
@@ -127,7 +135,10 @@ impl Service {
                     let body = if answer.is_null() { Bytes::new() } else { Bytes::from(answer.to_string()) };
                     Ok(plain(StatusCode::OK, kind, body))
                 }
-                Self::Sts => caller_identity(body),
+                Self::Sts => {
+                    let answer = identities::secure_token(world, &form)?;
+                    Ok(plain(StatusCode::OK, "text/xml", Bytes::from(answer)))
+                }
                 Self::Runtime(name) => {
                     let answer = world.invoke(name)?;
                     let mut response =
@@ -165,22 +176,6 @@ impl Service {
     }
 }
 
-fn caller_identity(body: &[u8]) -> Result<Response<Full<Bytes>>, Refusal> {
-    let form = String::from_utf8_lossy(body);
-    let mut pairs: Vec<&str> = form.split('&').collect();
-    pairs.sort_unstable();
-    if pairs != ["Action=GetCallerIdentity", "Version=2011-06-15"] {
-        return Err(Refusal::new(400, "InvalidAction", format!("Could not find operation in {form}")));
-    }
-    let body = format!(
-        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
-         <Arn>arn:aws:iam::{ACCOUNT}:user/tester</Arn><UserId>AIDATEST</UserId><Account>{ACCOUNT}</Account>\
-         </GetCallerIdentityResult><ResponseMetadata><RequestId>{}</RequestId></ResponseMetadata></GetCallerIdentityResponse>",
-        request_id(body)
-    );
-    Ok(plain(StatusCode::OK, "text/xml", Bytes::from(body)))
-}
-
 fn refused(refusal: &Refusal, kind: &str) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(refusal.status).unwrap();
     plain(status, kind, Bytes::from(refusal.body().to_string()))
@@ -190,7 +185,8 @@ fn broken(status: u16) -> Response<Full<Bytes>> {
     plain(StatusCode::from_u16(status).unwrap(), "text/html", Bytes::from("<html>out of order</html>"))
 }
 
-fn plain(status: StatusCode, kind: &str, body: Bytes) -> Response<Full<Bytes>> {
+/// An answer as it is.
+pub fn plain(status: StatusCode, kind: &str, body: Bytes) -> Response<Full<Bytes>> {
     let id = HeaderValue::from_str(&request_id(&body)).unwrap();
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;

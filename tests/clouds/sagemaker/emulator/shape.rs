@@ -231,13 +231,32 @@ fn pattern_named(name: &str, text: &str) -> (&'static str, bool) {
         "variable" => "[a-zA-Z_][a-zA-Z0-9_]*",
         "not-blank" => return (r"^(?!\s*$).+", !text.trim().is_empty()),
         "tag" => {
-            let fits = |c: char| c.is_alphanumeric() || c.is_whitespace() || "_.:/=+-@".contains(c);
-            return (r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$", text.chars().all(fits));
+            return (r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$", text.chars().all(fits_in_tag));
         }
         other => panic!("no pattern {other}"),
     };
     let whole = format!("^(?:{})$", pattern.trim_start_matches('^').trim_end_matches('$'));
     (pattern, Regex::new(&whole).unwrap().is_match(text))
+}
+
+/// Letters, numbers and separators of Unicode. Marks and enclosed letters are alphabetic as well, and none of these: the
+/// blocks that have such are refused as a whole, which is more than the service does.
+fn fits_in_tag(sign: char) -> bool {
+    const MARKED: [(u32, u32); 9] = [
+        (0x0300, 0x036f),
+        (0x0483, 0x0489),
+        (0x0591, 0x1cff),
+        (0x1dc0, 0x1dff),
+        (0x2460, 0x24ff),
+        (0x302a, 0x302f),
+        (0x3099, 0x309a),
+        (0xa66f, 0xabff),
+        (0xfb1e, u32::MAX),
+    ];
+    let is_marked = |sign: char| MARKED.iter().any(|(from, to)| (*from..=*to).contains(&u32::from(sign)));
+    (sign.is_alphanumeric() && !is_marked(sign))
+        || (sign.is_whitespace() && !sign.is_control())
+        || "_.:/=+-@".contains(sign)
 }
 
 fn lower_first(name: &str) -> String {

@@ -6,6 +6,7 @@ use hmac::{Hmac, Mac};
 use http::request::Parts;
 use sha2::{Digest, Sha256};
 
+use super::identities::Identities;
 use super::wire::{REGION, Refusal};
 
 /// What a client has to sign with.
@@ -30,8 +31,8 @@ impl Credentials {
     }
 }
 
-/// Fails unless the request was signed with these credentials, for this service and region.
-pub fn verify(parts: &Parts, body: &[u8], service: &str, known: &Credentials) -> Result<(), Refusal> {
+/// Fails unless the request was signed with credentials that are known, for this service and region.
+pub fn verify(parts: &Parts, body: &[u8], service: &str, identities: &Identities) -> Result<(), Refusal> {
     let Some(given) = header(parts, "authorization") else {
         return Err(Refusal::new(403, "MissingAuthenticationTokenException", "Missing Authentication Token"));
     };
@@ -42,11 +43,10 @@ pub fn verify(parts: &Parts, body: &[u8], service: &str, known: &Credentials) ->
             format!("Authorization header is malformed: {given}"),
         )
     })?;
-    if claim.access_key != known.access_key || header(parts, "x-amz-security-token") != known.token.as_deref()
-    {
+    let Some(known) = identities.find(claim.access_key, header(parts, "x-amz-security-token")) else {
         let text = "The security token included in the request is invalid.";
         return Err(Refusal::new(400, "UnrecognizedClientException", text));
-    }
+    };
     if known.expired {
         let text = "The security token included in the request is expired";
         return Err(Refusal::new(400, "ExpiredTokenException", text));

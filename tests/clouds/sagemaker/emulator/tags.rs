@@ -26,6 +26,7 @@ impl Tags {
 
     /// `AddTags`.
     pub fn add(&mut self, body: &Value) -> Answer {
+        allowed(list(&body["Tags"]))?;
         let tags = self.find(body)?;
         for tag in list(&body["Tags"]) {
             tags.insert(text(tag, "Key").to_owned(), text(tag, "Value").to_owned());
@@ -61,6 +62,18 @@ impl Tags {
         let address = text(body, "ResourceArn");
         let missing = || Refusal::validation(format!("Could not find resource \"{address}\"."));
         self.0.get_mut(&address.to_lowercase()).ok_or_else(missing)
+    }
+}
+
+/// Fails where keys come twice or belong to the service. The words are ours: no capture of these cases exists.
+pub fn allowed(tags: &[Value]) -> Result<(), Refusal> {
+    let keys: Vec<&str> = tags.iter().map(|tag| text(tag, "Key")).collect();
+    if let Some(key) = keys.iter().find(|key| key.to_lowercase().starts_with("aws:")) {
+        return Err(Refusal::validation(format!("Tag keys may not start with aws: \"{key}\".")));
+    }
+    match keys.iter().enumerate().find(|(index, key)| keys[..*index].contains(key)) {
+        Some((_, key)) => Err(Refusal::validation(format!("Tag key \"{key}\" is given twice."))),
+        None => Ok(()),
     }
 }
 

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::alarms::{self, Alarms};
 use super::endpoint::{Endpoint, Work};
 use super::endpoints;
+use super::identities::Identities;
 use super::knobs::{Knobs, Order};
 use super::pages;
 use super::registry::{self, CONFIG, Entries, MODEL};
 use super::scaling::Targets;
 use super::shape;
-use super::signature::Credentials;
 use super::tags::Tags;
 use super::wire::{Answer, Clock, Refusal, text};
 
@@ -20,7 +20,7 @@ use super::wire::{Answer, Clock, Refusal, text};
 #[derive(Debug)]
 pub struct World {
     pub clock: Clock,
-    pub credentials: Credentials,
+    pub identities: Identities,
     pub models: Entries,
     pub configs: Entries,
     pub endpoints: BTreeMap<String, Endpoint>,
@@ -54,7 +54,7 @@ impl World {
     pub fn new() -> Self {
         Self {
             clock: Clock::START,
-            credentials: Credentials::of_tests(),
+            identities: Identities::new(),
             models: Entries::new(),
             configs: Entries::new(),
             endpoints: BTreeMap::new(),
@@ -142,7 +142,8 @@ impl World {
                 self.knobs.scripts.entry(endpoint.to_lowercase()).or_default().push_back(script);
             }
             Order::Fault(fault) => self.knobs.faults.push(fault),
-            Order::Expire(expired) => self.credentials.expired = expired,
+            Order::Expire(expired) => self.identities.expire(expired),
+            Order::SessionLife(seconds) => self.identities.life = seconds,
             Order::Quota { instance_type, instances } => {
                 self.knobs.quotas.insert(instance_type, instances);
             }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Config, REGION, World};
+use crate::vertex_ai::emulator::Quirk;
 
 #[test]
 fn the_first_deploy_serves_and_the_next_plan_is_empty() {
@@ -71,4 +72,40 @@ fn an_imported_endpoint_plans_nothing() {
     // And what was taken over can be rolled forward.
     world.apply(&Config::model(3));
     world.serves(1, "chat@3", 4);
+}
+
+#[test]
+fn a_change_that_somebody_made_meanwhile_is_looked_at_before_it_is_changed() {
+    for quirk in [None, Some(Quirk::StaleEtagIsPrecondition)] {
+        let world = World::new();
+        world.emulator.world().script.quirks.extend(quirk);
+        world.apply(&Config::model(1));
+        world.emulator.world().script.meddlers = 1;
+        world.apply(&Config::model(1).with(|config| config.top = "labels = { team = \"a\" }".into()));
+        let patches = world.bodies("endpoints.patch");
+        assert_eq!(patches.len(), 2, "the first was refused for its etag");
+        assert_ne!(patches[0]["etag"], patches[1]["etag"]);
+        assert_eq!(patches[1]["labels"], json!({ "team": "a" }));
+        world.workspace.plans_nothing();
+    }
+    // Whoever never comes to rest is not waited for.
+    let world = World::new();
+    world.apply(&Config::model(1));
+    world.emulator.world().script.meddlers = 100;
+    let labelled = Config::model(1).with(|config| config.top = "labels = { team = \"a\" }".into());
+    world.fails(&labelled, &["The etag does not match"]);
+    assert_eq!(world.calls("endpoints.patch"), 3);
+}
+
+#[test]
+fn what_serves_without_machines_of_its_own_is_not_taken_over() {
+    let world = World::new();
+    {
+        let mut emulator = world.emulator.world();
+        emulator.create_foreign(REGION, "chat");
+        emulator.deploy_automatic(REGION, "chat", "chat@2");
+    }
+    world.write(&Config::model(2));
+    let import = world.workspace.terraform(&["import", "sluice_endpoint_version.chat", "vertex_ai/chat/v0"]);
+    import.failed_with(&["no machines of its own"]);
 }

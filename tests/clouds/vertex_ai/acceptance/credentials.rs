@@ -88,7 +88,8 @@ fn the_token_is_in_no_file() {
 
 impl World {
     /// Fails if a file of the workspace holds a text.
-    fn nothing_holds(&self, secret: &str) {
+    #[track_caller]
+    pub fn nothing_holds(&self, secret: &str) {
         let mut folders = vec![self.workspace.path("tf"), self.workspace.path("ledger")];
         let mut files = 0;
         while let Some(folder) = folders.pop() {

@@ -1,6 +1,7 @@
 //! Gates that Google Cloud Monitoring answers, about the deployed model that serves the new version.
 
 use super::{Config, World};
+use crate::patience::eventually;
 
 const QUERY: &str = r#"sum(rate(aiplatform_googleapis_com:prediction_online_error_count{endpoint_id=\"$(ENDPOINT)\",deployed_model_id=\"$(VERSION)\"}[5m]))"#;
 
@@ -65,4 +66,31 @@ fn an_open_incident_turns_the_rollout_back() {
     world.emulator.world().monitoring.firing.push(alert.to_owned());
     world.fails(&alerted(3), &["rolled back", "has 1 open incidents"]);
     assert_eq!(world.deployed(), [("chat@2".to_owned(), 100, 4)]);
+}
+
+#[test]
+fn an_alert_policy_that_was_deleted_lets_nothing_pass() {
+    let world = World::new();
+    let alert = "projects/demo-project/alertPolicies/17";
+    let alerted = |version| {
+        Config::model(version).with(|config| {
+            config.policy = format!(
+                "max_surge = 1\n    min_ready = \"0s\"\n    batch = {{ size = \"100%\", bake = \"1s\" }}\n    \
+                 progress_deadline = \"3s\"\n    gates = [{{ interval = \"200ms\", cloud_monitoring_alert = \"{alert}\" }}]"
+            );
+        })
+    };
+    world.emulator.world().monitoring.policies.push(alert.to_owned());
+    world.apply(&alerted(1));
+    world.emulator.world().script.auto = 0;
+    world.write(&alerted(2));
+    let apply = world.workspace.start_terraform(&["apply", "-auto-approve"]);
+    eventually("the rollout has been asked for", || world.calls("endpoints.deployModel") == 2);
+    {
+        let mut emulator = world.emulator.world();
+        emulator.monitoring.policies.clear();
+        emulator.script.auto = 5;
+    }
+    apply.wait().failed_with(&["rolled back", "there is no alert policy"]);
+    assert_eq!(world.deployed(), [("chat@1".to_owned(), 100, 4)]);
 }

@@ -7,6 +7,7 @@ mod drift;
 mod failure;
 mod faults;
 mod gates;
+mod identities;
 mod interrupt;
 mod models;
 mod refusals;

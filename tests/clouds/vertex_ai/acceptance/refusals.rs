@@ -60,3 +60,35 @@ fn a_bake_after_the_whole_rollout_is_kept() {
     world.workspace.sluice(&["verify", "chat", "--cloud", "vertex_ai"]).succeeded();
     assert_eq!(world.emulator.world().requests.len(), calls);
 }
+
+#[test]
+fn limits_that_leave_no_way_to_move_are_refused() {
+    let zero = "max_surge = 0\n    max_unavailable = 0";
+    refused(|config| config.policy = zero.into(), &["max_surge"]);
+    // The only replica would go before the next is there.
+    let one = "max_surge = 0\n    max_unavailable = 1";
+    refused(
+        |config| {
+            config.replicas = 1;
+            config.policy = one.into();
+        },
+        &["max_unavailable", "allow_downtime"],
+    );
+}
+
+#[test]
+fn limits_that_round_to_nothing_replace_one_at_a_time() {
+    let world = World::new();
+    // A tenth of four is none.
+    let tenth = |version| {
+        Config::model(version)
+            .with(|config| config.policy = "max_surge = 0\n    max_unavailable = \"10%\"".into())
+    };
+    world.apply(&tenth(1));
+    world.apply(&tenth(2));
+    world.serves(1, "chat@2", 4);
+    let options = &world.bodies("endpoints.deployModel")[1]["deployedModel"]["rolloutOptions"];
+    assert_eq!((&options["maxSurgeReplicas"], &options["maxUnavailableReplicas"]), (&0.into(), &1.into()));
+    let emulator = world.emulator.world();
+    assert_eq!(emulator.endpoint("chat").watched.fewest_ready, Some(3));
+}

@@ -145,29 +145,37 @@ impl World {
 
     /// Somebody else deploys a version of a model, with machines of its own and a share of the traffic.
     pub fn deploy_foreign(&mut self, location: &str, endpoint: &str, model: &str, split: &Value) {
-        let headers = BTreeMap::new();
+        let machine = json!({
+            "machineType": "g2-standard-12", "acceleratorType": "NVIDIA_L4", "acceleratorCount": 1,
+        });
+        let resources = json!({ "minReplicaCount": 4, "maxReplicaCount": 4, "machineSpec": machine });
+        let model = format!("projects/{PROJECT_NUMBER}/locations/{location}/models/{model}");
+        let deployed = json!({
+            "id": "7", "displayName": "by hand", "model": model, "enableContainerLogging": true,
+            "dedicatedResources": resources,
+        });
+        self.deploy_by_hand(location, endpoint, &json!({ "deployedModel": deployed, "trafficSplit": split }));
+    }
+
+    /// Somebody else deploys a model to machines that the service chooses, and gives it all the traffic.
+    pub fn deploy_automatic(&mut self, location: &str, endpoint: &str, model: &str) {
+        let model = format!("projects/{PROJECT_NUMBER}/locations/{location}/models/{model}");
+        let resources = json!({ "minReplicaCount": 4, "maxReplicaCount": 4 });
+        let deployed = json!({ "model": model, "automaticResources": resources });
+        self.deploy_by_hand(
+            location,
+            endpoint,
+            &json!({ "deployedModel": deployed, "trafficSplit": { "0": 100 } }),
+        );
+    }
+
+    fn deploy_by_hand(&mut self, location: &str, endpoint: &str, body: &Value) {
         let target = format!(
             "/v1beta1/projects/{PROJECT_NUMBER}/locations/{location}/endpoints/{endpoint}:deployModel"
         );
-        let body = json!({
-            "deployedModel": {
-                "id": "7",
-                "displayName": "by hand",
-                "model": format!("projects/{PROJECT_NUMBER}/locations/{location}/models/{model}"),
-                "enableContainerLogging": true,
-                "dedicatedResources": {
-                    "minReplicaCount": 4,
-                    "maxReplicaCount": 4,
-                    "machineSpec": {
-                        "machineType": "g2-standard-12", "acceleratorType": "NVIDIA_L4", "acceleratorCount": 1,
-                    },
-                },
-            },
-            "trafficSplit": split,
-        });
-        let call = Call::new("POST", &target, headers, body.to_string().into_bytes());
+        let call = Call::new("POST", &target, BTreeMap::new(), body.to_string().into_bytes());
         let place = super::routes::place(&call).unwrap();
-        self.deploy_model(&place, &body).unwrap();
+        self.deploy_model(&place, body).unwrap();
         self.advance(120);
     }
 
@@ -264,7 +272,13 @@ impl World {
         }
         let is_precondition = self.has(Quirk::StaleEtagIsPrecondition);
         let now = self.now;
+        let meddles = self.script.meddlers > 0;
+        self.script.meddlers = self.script.meddlers.saturating_sub(1);
         let endpoint = self.endpoint_at_mut(place)?;
+        if meddles {
+            endpoint.given.insert("labels".to_owned(), json!({ "somebody": "else" }));
+            endpoint.touch(now);
+        }
         let etag = given.get("etag").and_then(Value::as_str).unwrap_or_default();
         if !etag.is_empty() && etag != endpoint.etag() {
             let code = if is_precondition { Code::FailedPrecondition } else { Code::Aborted };

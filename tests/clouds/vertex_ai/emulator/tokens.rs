@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use sluice::clock::{Clock, SystemClock};
 
 use super::call::Call;
 use super::refusal::{Code, Refusal};
@@ -22,6 +25,14 @@ pub struct Tokens {
     pub renewable: Vec<String>,
     /// Whether the machine has a service account of its own.
     pub has_machine_account: bool,
+    /// The account whose key may sign tokens by itself. Signatures are not looked at here.
+    pub service_account: Option<String>,
+    /// The only token of another cloud that is exchanged.
+    pub subject: Option<String>,
+    /// When tokens end by the word of whoever hands them out for another account; in an hour when not given.
+    pub expire_time: Option<Timestamp>,
+    /// Nobody is let in any more, whatever the token.
+    pub locked: bool,
 }
 
 impl Tokens {
@@ -34,6 +45,17 @@ impl Tokens {
     pub fn expire_all(&mut self) {
         self.good.clear();
     }
+
+    /// Whether a token says of itself what one has to say that a service account's key signed.
+    fn is_signed_by_the_account(&self, token: &str) -> bool {
+        let Some(email) = &self.service_account else { return false };
+        let parts: Vec<&str> = token.split('.').collect();
+        let [_, claims, _] = parts[..] else { return false };
+        let claims = URL_SAFE_NO_PAD.decode(claims).unwrap_or_default();
+        let claims: Value = serde_json::from_slice(&claims).unwrap_or_default();
+        let said = |name: &str| claims[name].as_str().unwrap_or_default();
+        said("iss") == email && said("sub") == email && said("scope").ends_with("/auth/cloud-platform")
+    }
 }
 
 impl World {
@@ -44,7 +66,9 @@ impl World {
             return Ok(());
         }
         let good = call.bearer().and_then(|token| self.tokens.good.get(token));
-        if good.is_some_and(|until| until.is_none_or(|until| self.now < until)) {
+        let is_good = good.is_some_and(|until| until.is_none_or(|until| self.now < until));
+        let signs = call.bearer().is_some_and(|token| self.tokens.is_signed_by_the_account(token));
+        if (is_good || signs) && !self.tokens.locked {
             return Ok(());
         }
         let message = if call.bearer().is_some() {
@@ -70,7 +94,8 @@ impl World {
             }
             "sts.token" => {
                 let is_exchange = said("grant_type") == "urn:ietf:params:oauth:grant-type:token-exchange";
-                if !is_exchange || said("audience").is_empty() || said("subject_token").is_empty() {
+                let is_known = self.tokens.subject.as_ref() == Some(&said("subject_token"));
+                if !is_exchange || said("audience").is_empty() || !is_known {
                     return Err(Refusal::new(Code::InvalidArgument, "invalid_request"));
                 }
             }
@@ -92,11 +117,21 @@ impl World {
             }
         }
         let token = self.issue();
-        Ok(if place.method == "iamcredentials.generateAccessToken" {
-            json!({ "accessToken": token, "expireTime": self.after(LIFETIME_SECONDS).to_string() })
-        } else {
-            json!({ "access_token": token, "expires_in": LIFETIME_SECONDS, "token_type": "Bearer" })
-        })
+        let mut told =
+            json!({ "access_token": token, "expires_in": LIFETIME_SECONDS, "token_type": "Bearer" });
+        match place.method {
+            // The only time that is told as such: by the clock of whoever asks, which is not the virtual one.
+            "iamcredentials.generateAccessToken" => {
+                let ends = self
+                    .tokens
+                    .expire_time
+                    .unwrap_or_else(|| SystemClock.now() + SignedDuration::from_secs(LIFETIME_SECONDS));
+                told = json!({ "accessToken": token, "expireTime": ends.to_string() });
+            }
+            "sts.token" => told["issued_token_type"] = json!("urn:ietf:params:oauth:token-type:access_token"),
+            _ => {}
+        }
+        Ok(told)
     }
 
     fn check_grant(&self, grant: &str, refresh: &str, assertion: &str) -> Result<(), Refusal> {

@@ -65,6 +65,8 @@ pub struct Script {
     pub stock: Option<usize>,
     /// Replicas for which the project has quota, by `maxReplicaCount`.
     pub quota: Option<u64>,
+    /// How many of the next changes of an endpoint come just after somebody else has changed its labels.
+    pub meddlers: u32,
     /// Seconds by which the service's own clock is ahead in the `Date` header.
     pub clock_skew_seconds: i64,
 }
@@ -126,6 +128,7 @@ impl World {
                 health: BTreeMap::new(),
                 stock: None,
                 quota: None,
+                meddlers: 0,
                 clock_skew_seconds: 0,
             },
             faults: Vec::new(),
