@@ -7,8 +7,9 @@ use super::client::Command;
 use super::judge::{Sight, Standing};
 use super::memory::{Ask, Memory, Note};
 use super::place::ask;
-use super::types::Word;
-use super::{FriendliCloud, convert, failed};
+use super::source::Source;
+use super::types::{ArtifactRequest, Request, WholeRequest, Word};
+use super::{FriendliCloud, artifact, convert, failed};
 use crate::cloud::{CloudError, CloudErrorKind, DelegatedCloud, Look, ObservedEndpoint, Retry, Update};
 use crate::fleet::{Fleet, Pacing, UpdateReport, UpdateState};
 use crate::spec::{CloudName, DeploymentPolicy, FriendliAtRest, PinnedVersion, VersionNumber};
@@ -34,14 +35,19 @@ impl DelegatedCloud for FriendliCloud {
         let Some(old) = from.map(|from| from.number).filter(|old| *old != new) else {
             return vec![format!("start {new} with {} replicas", to.spec.replicas()), serve];
         };
+        let is_artifact = matches!(Source::read(&to.spec.model.source), Ok(Source::Artifact(_)));
+        let what = if is_artifact { "the artifact" } else { "the whole request" };
         let mut lines = vec![
-            format!("send Friendli the whole request of {new}: it replaces {old} by itself"),
+            format!("send Friendli {what} of {new}: it replaces {old} by itself"),
             format!("ask {old} all the while whether it answers"),
             serve,
         ];
         lines.extend(bake.map(|bake| format!("let {new} bake for {bake}")));
-        lines.push(if policy.rollback.auto {
+        let is_known = from.is_some_and(|from| convert::foreign(&from.spec).is_none());
+        lines.push(if policy.rollback.auto && is_known {
             format!("on failure: see whether {old} serves still, else send its whole request")
+        } else if policy.rollback.auto {
+            format!("on failure: see whether {old} serves still; only Friendli knows its model, nobody can send it again")
         } else {
             "on failure: stand still".to_owned()
         });
@@ -104,7 +110,7 @@ impl FriendliCloud {
         told(if fresh { UpdateState::Running } else { UpdateState::Absent }, None, None)
     }
 
-    fn has_settled(&self, at: jiff::Timestamp) -> bool {
+    pub(super) fn has_settled(&self, at: jiff::Timestamp) -> bool {
         let settling = self.poll * SETTLING_LOOKS;
         at.checked_add(settling).is_ok_and(|settled| self.clock.now() >= settled)
     }
@@ -305,17 +311,18 @@ impl FriendliCloud {
         Err(busy(operation, &format!("it was at rest ({described}) and is being started")))
     }
 
-    /// Sends the whole request of a version.
+    /// Sends the request of a version.
     async fn send(&self, update: &Update, sight: &Sight, memory: &mut Memory) -> Result<(), CloudError> {
         let (endpoint, key) = (&update.endpoint, key(update));
         let version = update.wanted().number;
-        let mut body = whole_request(update, memory)?;
-        let comment = convert::comment(version, update.revision, update.rolling_back);
-        set(&mut body, "newVersionComment", comment);
+        let request = request_of(update, memory)?;
         let before = sight.versions.keys().next_back().copied();
         let note = Note::Asked { key: key.clone(), version, before, at: self.clock.now() };
         self.note(endpoint, memory, note).await?;
-        let answer = self.client.update(&sight.id, &body).await;
+        let answer = match request {
+            Request::Whole(whole) => self.send_whole(update, sight, &whole).await,
+            Request::Artifact(artifact) => self.send_artifact(update, sight, memory, &artifact).await,
+        };
         match answer {
             Ok(()) => self.note(endpoint, memory, Note::Answered { key }).await,
             Err(error) if error.retry == Retry::Never => {
@@ -330,58 +337,148 @@ impl FriendliCloud {
         }
     }
 
-    /// Makes the endpoint. Its id is not told, so it is looked for by its name; one that was there before is not it.
+    async fn send_whole(
+        &self,
+        update: &Update,
+        sight: &Sight,
+        whole: &WholeRequest,
+    ) -> Result<(), CloudError> {
+        let mut body = json(whole)?;
+        set(&mut body, "newVersionComment", comment(update));
+        self.client.update(&sight.id, &body).await
+    }
+
+    async fn send_artifact(
+        &self,
+        update: &Update,
+        sight: &Sight,
+        memory: &Memory,
+        artifact: &ArtifactRequest,
+    ) -> Result<(), CloudError> {
+        let (endpoint, version) = (&update.endpoint, update.wanted().number);
+        let operation = format!("give {version} to endpoint `{endpoint}`");
+        let Some(key) = &memory.artifact_key else {
+            let message = "it was not made from an artifact, and the service would make a second endpoint";
+            return Err(failed(operation, CloudErrorKind::Invalid).with_message(message));
+        };
+        let given = self.client.give_artifact(&self.keyed(artifact, key)?).await?;
+        if given.endpoint_id == sight.id {
+            return Ok(());
+        }
+        let message = artifact::strayed(&sight.id, &given.endpoint_id, version);
+        Err(failed(operation, CloudErrorKind::Invalid).with_message(message))
+    }
+
+    /// The body of the call for artifacts.
+    fn keyed(&self, artifact: &ArtifactRequest, key: &str) -> Result<Value, CloudError> {
+        let mut body = json(artifact)?;
+        set(&mut body, "projectId", self.project.clone());
+        set(&mut body, "idempotencyKey", key.to_owned());
+        Ok(body)
+    }
+
+    /// Makes the endpoint. Its id is not always told, so it is looked for by its name; one that was there before is not
+    /// it.
     async fn create(&self, update: &Update, mut memory: Memory) -> Result<(), CloudError> {
         let (endpoint, version) = (&update.endpoint, update.wanted().number);
-        let mut body = whole_request(update, &memory)?;
-        set(&mut body, "projectId", self.project.clone());
-        set(
-            &mut body,
-            "initialVersionComment",
-            convert::comment(version, update.revision, update.rolling_back),
-        );
+        let request = request_of(update, &memory)?;
+        let is_repeated = memory.creating.is_some();
         let known = match &memory.creating {
             // One of those that came since may be ours.
             Some(creating) => creating.known.clone(),
             None => self.client.list(&self.project).await?.into_keys().collect(),
         };
-        let note = Note::Creating { key: key(update), version, known, at: self.clock.now() };
+        let artifact_key = matches!(request, Request::Artifact(_)).then(|| artifact::key(endpoint, &memory));
+        let note = Note::Creating {
+            key: key(update),
+            version,
+            known,
+            at: self.clock.now(),
+            artifact_key: artifact_key.clone(),
+        };
         self.note(endpoint, &mut memory, note).await?;
-        let answer = self.client.create(&body).await;
-        match answer {
-            Ok(created) => {
-                if let Some(id) = created.id.or(created.endpoint_id) {
-                    let minted = Note::Minted { key: key(update), native: 0, version, at: self.clock.now() };
-                    self.note(endpoint, &mut memory, Note::Found { id }).await?;
-                    return self.note(endpoint, &mut memory, minted).await;
-                }
+        let answer = match &request {
+            Request::Whole(whole) => self.create_whole(update, whole).await,
+            Request::Artifact(artifact) => {
+                let body = self.keyed(artifact, &artifact_key.unwrap_or_default())?;
+                self.client.give_artifact(&body).await.map(|given| Some(given.endpoint_id))
             }
-            Err(error) if error.retry == Retry::Never => return Err(error),
+        };
+        match answer {
+            Ok(Some(id)) => return self.note_created(update, id, is_repeated, &mut memory).await,
+            Ok(None) => {}
+            // The first call may have made it, and it cannot take a second one yet.
+            Err(error) if error.retry == Retry::Never && !(is_repeated && memory.artifact_key.is_some()) => {
+                return Err(error);
+            }
             Err(error) => {
-                return if self.find_made(endpoint, &mut memory).await? { Ok(()) } else { Err(error) };
+                return if self.find_made(endpoint, &mut memory).await? {
+                    Ok(())
+                } else {
+                    Err(retried(error))
+                };
             }
         }
         if self.find_made(endpoint, &mut memory).await? {
             return Ok(());
         }
-        let mut error = failed(format!("create endpoint `{endpoint}`"), CloudErrorKind::Internal);
-        error.retry = Retry::Backoff;
-        Err(error.with_message("it was accepted and cannot be found yet"))
+        let error = failed(format!("create endpoint `{endpoint}`"), CloudErrorKind::Internal);
+        Err(retried(error.with_message("it was accepted and cannot be found yet")))
+    }
+
+    async fn create_whole(
+        &self,
+        update: &Update,
+        whole: &WholeRequest,
+    ) -> Result<Option<String>, CloudError> {
+        let mut body = json(whole)?;
+        set(&mut body, "projectId", self.project.clone());
+        set(&mut body, "initialVersionComment", comment(update));
+        let created = self.client.create(&body).await?;
+        Ok(created.id.or(created.endpoint_id))
+    }
+
+    /// Notes the endpoint that was just made. A call that came twice has rolled out the same version twice.
+    async fn note_created(
+        &self,
+        update: &Update,
+        id: String,
+        is_repeated: bool,
+        memory: &mut Memory,
+    ) -> Result<(), CloudError> {
+        let (endpoint, version) = (&update.endpoint, update.wanted().number);
+        let mut natives = vec![0];
+        if is_repeated {
+            natives.extend(self.client.versions(&id).await?.into_keys().filter(|native| *native > 0));
+        }
+        for native in natives {
+            let minted = Note::Minted { key: key(update), native, version, at: self.clock.now() };
+            self.note(endpoint, memory, minted).await?;
+        }
+        self.note(endpoint, memory, Note::Found { id }).await
     }
 }
 
 /// The request of the wanted version as it was noted when it was published.
-fn whole_request(update: &Update, memory: &Memory) -> Result<Value, CloudError> {
+fn request_of(update: &Update, memory: &Memory) -> Result<Request, CloudError> {
     let wanted = update.wanted();
     let noted = memory.request(wanted.number).cloned();
     let request = noted.or_else(|| convert::request(&update.endpoint, &wanted.spec));
     let operation = format!("bring {} to endpoint `{}`", wanted.number, update.endpoint);
-    let request = request.ok_or_else(|| {
+    request.ok_or_else(|| {
         let message = "somebody else made it, and the service does not tell its model";
-        failed(operation.clone(), CloudErrorKind::Artifact).with_message(message)
-    })?;
+        failed(operation, CloudErrorKind::Artifact).with_message(message)
+    })
+}
+
+/// The note that goes with a version into the vendor's history.
+fn comment(update: &Update) -> String {
+    convert::comment(update.wanted().number, update.revision, update.rolling_back)
+}
+
+fn json(request: &impl serde::Serialize) -> Result<Value, CloudError> {
     serde_json::to_value(request)
-        .map_err(|error| failed(operation, CloudErrorKind::Internal).with_source(error))
+        .map_err(|error| failed("write a request", CloudErrorKind::Internal).with_source(error))
 }
 
 /// Nothing was asked for yet.
@@ -423,9 +520,12 @@ fn after_failure(
 }
 
 fn busy(operation: String, why: &str) -> CloudError {
-    let mut error = failed(operation, CloudErrorKind::Conflict).with_message(why);
-    error.retry = Retry::Backoff;
-    error
+    retried(failed(operation, CloudErrorKind::Conflict).with_message(why))
+}
+
+fn retried(error: CloudError) -> CloudError {
+    let retry = if error.retry == Retry::Never { Retry::Backoff } else { error.retry };
+    CloudError { retry, ..error }
 }
 
 fn set(body: &mut Value, name: &str, value: String) {
