@@ -11,6 +11,8 @@ use crate::version::{Digest, VersionRecord, diff};
 const ATTEMPTS_MAX: u32 = 4;
 /// Why a version exists that a refresh has found.
 const FOUND: &str = "made elsewhere, found by a refresh";
+/// Who made it, where the cloud does not tell.
+const UNKNOWN: &str = "somebody else";
 
 impl Engine {
     /// Mints what serves at an endpoint that has no version yet as its v0. Does nothing where there are versions, or
@@ -81,7 +83,10 @@ impl Engine {
             spec,
             pins,
             created_at: self.clock.now(),
-            created_by: found.creator.clone().unwrap_or_else(|| self.holder.name.clone()),
+            created_by: found.creator.clone().unwrap_or_else(|| match before {
+                Some(_) => UNKNOWN.to_owned(),
+                None => self.holder.name.clone(),
+            }),
             comment: changes.is_some().then(|| FOUND.to_owned()),
             changes: changes.unwrap_or_default(),
             labels: std::collections::BTreeMap::new(),
