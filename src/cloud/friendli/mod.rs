@@ -14,6 +14,7 @@ mod judge;
 mod memory;
 mod place;
 mod policy;
+mod send;
 mod settings;
 mod source;
 mod types;

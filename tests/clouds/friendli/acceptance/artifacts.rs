@@ -37,6 +37,9 @@ fn an_endpoint_is_made_from_an_artifact_and_rolled_out_under_one_key() {
     stage.workspace.apply();
 
     let whole = Config::new("main", 64, "a model from elsewhere");
+    stage.write(&whole);
+    let output = stage.workspace.terraform(&["plan"]);
+    output.failed_with(&["No way back", "going back to it would keep the `engine` of v2"]);
     let policy = format!(
         "{}\n    rollback = {{ auto = false }}",
         "min_ready = \"0s\"\n    progress_deadline = \"20s\""
