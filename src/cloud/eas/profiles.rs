@@ -58,7 +58,8 @@ struct Profile {
     ram_role_arn: Option<String>,
     ram_session_name: Option<String>,
     expired_seconds: Option<u32>,
-    source_profile: Option<String>,
+    #[serde(rename = "source_profile")]
+    source: Option<String>,
     oidc_provider_arn: Option<String>,
     oidc_token_file: Option<PathBuf>,
 }
@@ -90,7 +91,7 @@ impl Profiles {
                 Source::Assumed { by, role: profile.role()? }
             }
             "ChainableRamRoleArn" => {
-                let of = profile.needed(profile.source_profile.as_ref(), "source_profile")?;
+                let of = profile.needed(profile.source.as_ref(), "source_profile")?;
                 let missing = || denied(format!("the profile `{name}` names `{of}`, which does not exist"));
                 let by = Box::new(self.source(&of, chain)?.ok_or_else(missing)?);
                 Source::Assumed { by, role: profile.role()? }

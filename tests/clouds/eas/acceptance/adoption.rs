@@ -28,8 +28,8 @@ fn document(image: &str) -> Value {
 /// What the configuration has to say for that.
 fn written(image: &str) -> Config {
     Config::image(image).with(|config| {
-        config.version = "env = { TONE = \"kind\" }".to_owned();
-        config.own = "instance_type = \"ecs.gn7i-c16g1.4xlarge\"\n    sigterm = false".to_owned();
+        config.version = "env = { TONE = \"kind\" }".into();
+        config.own = "instance_type = \"ecs.gn7i-c16g1.4xlarge\"\n    sigterm = false".into();
     })
 }
 
