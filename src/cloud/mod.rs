@@ -54,8 +54,19 @@ pub trait Cloud: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// What of a change of an endpoint's settings is impossible for one that is there. Asked at plan time; changes
+    /// nothing.
+    async fn check_change(
+        &self,
+        prior: &EndpointSpec,
+        planned: &EndpointSpec,
+    ) -> Result<Vec<Problem>, CloudError> {
+        let _ = (prior, planned);
+        Ok(Vec::new())
+    }
+
     /// What stands in the way of a rollout as the cloud is now: alarms that do not exist, an update under way. Asked
-    /// at plan time; changes nothing. Paths are those of the policy.
+    /// at plan time; changes nothing. Paths are those of the endpoint.
     async fn check_rollout(
         &self,
         endpoint: &EndpointName,
@@ -143,14 +154,36 @@ pub trait Cloud: Debug + Send + Sync {
     }
 
     /// Turns what serves at an endpoint, and is no version of ours, into the version of this number: its settings as
-    /// far as the cloud tells them. Notes what it needs to know the version again. Nothing if all that serves is ours.
+    /// far as the cloud tells them. Nothing if all that serves is ours. Comes when somebody takes the endpoint over.
     async fn adopt(
         &self,
         endpoint: &EndpointName,
         number: VersionNumber,
-    ) -> Result<Option<PinnedVersion>, CloudError> {
+    ) -> Result<Option<Adopted>, CloudError> {
         let _ = (endpoint, number);
         Ok(None)
+    }
+
+    /// Whether the cloud tells enough of what others made at an endpoint of ours to make a version of it.
+    fn tells_drift(&self) -> bool {
+        false
+    }
+
+    /// What others made at an endpoint of ours, and what serves now, as the version of this number. Nothing unless it is
+    /// certain that nobody here has asked for it. Changes and notes nothing.
+    async fn find_drift(
+        &self,
+        endpoint: &EndpointName,
+        number: VersionNumber,
+    ) -> Result<Option<Adopted>, CloudError> {
+        let _ = (endpoint, number);
+        Ok(None)
+    }
+
+    /// Takes note of an adopted version, which is in the ledger now, so that it is known again. Safe to repeat.
+    async fn note_adopted(&self, endpoint: &EndpointName, version: &PinnedVersion) -> Result<(), CloudError> {
+        let _ = (endpoint, version);
+        Ok(())
     }
 
     /// What the cloud's own gateway has counted of each version's requests.
@@ -272,4 +305,13 @@ pub struct ObservedEndpoint {
     pub unmanaged: Option<String>,
     /// Its settings as they are, where the cloud tells them.
     pub settings: Option<EndpointSpec>,
+}
+
+/// What somebody else made, as a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// Its settings as far as the cloud tells them.
+    pub version: PinnedVersion,
+    /// Who made it, where the cloud tells that.
+    pub creator: Option<String>,
 }

@@ -11,7 +11,7 @@ use super::decode::decode;
 use super::deployment_policy::{decode_policy, validate_policy};
 use super::diagnostics::{Diagnostics, Report};
 use super::endpoint_outcome::{self as outcome, Ended};
-use super::endpoint_rollout::has_alarms;
+use super::endpoint_rollout::{check_change, has_alarms};
 use super::minted::report_adoption;
 use super::provider::Connections;
 use super::resource::{
@@ -197,7 +197,7 @@ impl ManagedResource for EndpointResource {
         else {
             return unchanged(state);
         };
-        let observed = self.connections.refresh.observe(&engine, &endpoint).await;
+        let observed = self.connections.refresh.look(&engine, &endpoint, diagnostics).await;
         let view = async { engine.view_of(&endpoint, observed?).await };
         match view.await {
             Err(error) => {
@@ -237,6 +237,7 @@ impl ManagedResource for EndpointResource {
         }
         let prior = request.prior.filter(stays);
         set_what_follows(prior.as_ref(), &mut planned);
+        self.plan_change(prior.as_ref(), &planned, diagnostics).await;
         let known =
             ["name", "version", "policy"].iter().all(|name| planned.attribute(name).is_wholly_known());
         let needs_rollout = !planned.attribute("rollout").is_wholly_known();
@@ -394,6 +395,21 @@ impl ManagedResource for EndpointResource {
 }
 
 impl EndpointResource {
+    /// Asks the cloud whether settings can be changed that only it knows.
+    async fn plan_change(&self, prior: Option<&Value>, planned: &Value, diagnostics: &mut Diagnostics) {
+        let Some(prior) = prior else { return };
+        let settings = || SETTINGS.iter().map(|name| (prior.attribute(name), planned.attribute(name)));
+        let changes = settings().any(|(prior, planned)| prior != planned);
+        let known = settings().all(|(_, planned)| planned.is_wholly_known());
+        if !changes || !known || !self.connections.is_complete() {
+            return;
+        }
+        let cloud = self.connections.cloud_of(planned);
+        if let Some(engine) = self.connections.engine(cloud, diagnostics).await {
+            check_change(&engine, prior, planned, diagnostics).await;
+        }
+    }
+
     /// The state of the endpoint with this id, as far as the id tells it.
     fn named(&self, id: &str, diagnostics: &mut Diagnostics) -> Option<Value> {
         let (cloud, name) = id.split_once('/').map_or((None, id), |(cloud, name)| (Some(cloud), name));

@@ -96,9 +96,8 @@ impl EndpointResource {
         // A cloud that cannot be asked was told of by the refresh.
         let problems = engine.cloud.check_rollout(endpoint, version, &target.policy).await.ok()?;
         let of_gates =
-            |problem: &Problem| problem.path.first() == Some(&PathStep::Attribute("gates".to_owned()));
+            |problem: &Problem| problem.path.get(1) == Some(&PathStep::Attribute("gates".to_owned()));
         for problem in problems.into_iter().filter(of_gates) {
-            let problem = problem.below("policy");
             diagnostics.warning_at(&Path(problem.path), problem.summary, problem.detail);
         }
         Some(())
@@ -141,20 +140,40 @@ async fn check(
     let mut problems = endpoint.settings_of_others(engine.cloud.name());
     problems.extend(engine.cloud.check_endpoint(&endpoint));
     let of_policy = engine.cloud.check_policy(policy, &version.spec);
-    let of_policy = if problems.is_empty() && of_policy.is_empty() {
+    problems.extend(of_policy.into_iter().map(|problem| problem.below("policy")));
+    if problems.is_empty() {
         match engine.cloud.check_rollout(&endpoint.name, version, policy).await {
-            Ok(problems) => problems,
+            Ok(found) => problems = found,
             Err(error) => {
                 diagnostics.error_at(&Path::root(), "The rollout cannot be checked", error.chain());
                 return None;
             }
         }
-    } else {
-        of_policy
-    };
-    problems.extend(of_policy.into_iter().map(|problem| problem.below("policy")));
+    }
     for problem in problems {
         diagnostics.error_at(&Path(problem.path), problem.summary, problem.detail);
+    }
+    Some(())
+}
+
+/// Reports what of a change of settings the cloud cannot do to an endpoint that is there.
+pub(super) async fn check_change(
+    engine: &Engine,
+    prior: &Value,
+    planned: &Value,
+    diagnostics: &mut Diagnostics,
+) -> Option<()> {
+    let prior = endpoint_spec(prior, &mut Diagnostics::default())?;
+    let planned = endpoint_spec(planned, diagnostics)?;
+    match engine.cloud.check_change(&prior, &planned).await {
+        Ok(problems) => {
+            for problem in problems {
+                diagnostics.error_at(&Path(problem.path), problem.summary, problem.detail);
+            }
+        }
+        Err(error) => {
+            diagnostics.error_at(&Path::root(), "The change cannot be checked", error.chain());
+        }
     }
     Some(())
 }

@@ -349,6 +349,7 @@ impl ManagedResource for EndpointVersionResource {
         let cloud = self.connections.cloud_of(&state);
         let Some(endpoint) = endpoint_name(&state) else { return unchanged };
         let Some(engine) = self.connections.engine(cloud, diagnostics).await else { return unchanged };
+        self.connections.refresh.look_ahead(&engine, &endpoint, diagnostics).await;
         let numbers = engine.ledger.version_numbers(cloud, &endpoint).await;
         let Some(numbers) = report(numbers, diagnostics) else { return unchanged };
         let number = version_number(state.attribute("number"));

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::cloud::{CloudError, ObservedEndpoint};
+use super::diagnostics::{Diagnostics, Report};
+use super::value::Path;
+use crate::cloud::{Chain, CloudError, ObservedEndpoint};
 use crate::engine::Engine;
 use crate::spec::{CloudName, EndpointName};
 
@@ -30,6 +32,8 @@ pub struct Refresh {
 struct Looks {
     single: u32,
     all: Option<All>,
+    /// Looks that were made for a version, and that its endpoint can have.
+    ahead: BTreeMap<EndpointName, (Instant, Option<ObservedEndpoint>)>,
 }
 
 /// A look at everything that a cloud has.
@@ -40,8 +44,56 @@ struct All {
 }
 
 impl Refresh {
+    /// Looks at an endpoint for one of its versions, where what others made may have become a version of its own: its
+    /// number has to be known before the plan takes the next one. The look is kept for the endpoint.
+    pub async fn look_ahead(&self, engine: &Engine, endpoint: &EndpointName, diagnostics: &mut Diagnostics) {
+        if !engine.cloud.tells_drift() {
+            return;
+        }
+        // Who cannot look says so when the endpoint itself is read.
+        let Ok(observed) = self.look(engine, endpoint, diagnostics).await else { return };
+        let mut looks = self.looks.lock().await;
+        let looks_here = looks.entry(engine.cloud.name()).or_default();
+        looks_here.ahead.insert(endpoint.clone(), (Instant::now(), observed));
+    }
+
+    /// What there is of an endpoint. What others made there meanwhile is in the ledger after it, where the cloud tells
+    /// enough for that.
+    pub async fn look(
+        &self,
+        engine: &Engine,
+        endpoint: &EndpointName,
+        diagnostics: &mut Diagnostics,
+    ) -> Result<Option<ObservedEndpoint>, CloudError> {
+        if let Some(observed) = self.kept(engine, endpoint).await {
+            return Ok(observed);
+        }
+        let observed = self.observe(engine, endpoint).await?;
+        let is_strange = observed.as_ref().is_some_and(|observed| observed.unmanaged.is_some());
+        if !is_strange || !engine.cloud.tells_drift() {
+            return Ok(observed);
+        }
+        match engine.adopt_drift(endpoint).await {
+            Ok(None) => Ok(observed),
+            Ok(Some(_)) => engine.cloud.observe(endpoint).await,
+            Err(error) => {
+                // Whoever may only read still gets a plan.
+                let summary = format!("What others made at endpoint `{endpoint}` was not recorded");
+                diagnostics.warning_at(&Path::root(), summary, Chain(&error).to_string());
+                Ok(observed)
+            }
+        }
+    }
+
+    /// The look that was made for a version, once.
+    async fn kept(&self, engine: &Engine, endpoint: &EndpointName) -> Option<Option<ObservedEndpoint>> {
+        let mut looks = self.looks.lock().await;
+        let (at, observed) = looks.get_mut(&engine.cloud.name())?.ahead.remove(endpoint)?;
+        (at.elapsed() < FRESH_LEAST).then_some(observed)
+    }
+
     /// What there is of an endpoint, as of a moment ago.
-    pub async fn observe(
+    async fn observe(
         &self,
         engine: &Engine,
         endpoint: &EndpointName,

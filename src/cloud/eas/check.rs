@@ -72,11 +72,6 @@ pub(super) fn policy(policy: &DeploymentPolicy) -> Vec<Problem> {
             policy.rollback.batch_size != all,
             "It goes back within max_surge and max_unavailable.",
         ),
-        (
-            "min_ready",
-            policy.min_ready != usual.min_ready && !policy.min_ready.is_zero(),
-            "A replica counts as soon as its health check passes.",
-        ),
         ("keep_warm", !policy.keep_warm.is_zero(), "Replicas of the prior version end with the update."),
         (
             "history_limit",

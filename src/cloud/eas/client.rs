@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::credentials::{Credentials, Key};
 use super::failed;
-use super::signature::{self, Request, canonical_query, digest, encode, hexadecimal};
+use super::signature::{self, Request, canonical_query, digest, encode, nonce};
 use super::types::{
     Autoscaler, Diagnosis, Group, Instance, Instances, NativeVersion, NativeVersions, Plan, Rollout, Service,
 };
@@ -293,10 +293,8 @@ impl Client {
         let host = url.host_str().unwrap_or_default();
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let date = SystemClock.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let mut random = [0_u8; 16];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(|error| internal().with_source(error))?;
-        let (nonce, hash) = (hexadecimal(&random), digest(body.as_bytes()));
+        let nonce = nonce().map_err(|error| internal().with_source(error))?;
+        let hash = digest(body.as_bytes());
         let mut headers = vec![
             ("host", host.as_str()),
             ("x-acs-action", call.action),

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::document::{self, Place, autoscaler, version_of};
+use super::document::{self, Place, autoscaler};
 use super::judge::{by_itself, has_autoscaler, judge};
+use super::memory::{Memory, Note};
 use super::sight::{SHARE, Sight};
 use super::{EasCloud, canary_name, failed, outline, service_name};
 use crate::cloud::{CloudError, CloudErrorKind, DelegatedCloud, Look, ObservedEndpoint, Retry, Update};
@@ -48,6 +49,7 @@ impl DelegatedCloud for EasCloud {
             return Ok(Look { observed, update: report });
         };
         let mut report = judge(&sight, update);
+        self.hold_until_ready(update, &sight.memory, &mut report).await?;
         if report.state == UpdateState::Failed {
             // Best effort: the service's own words make the message better, not the judgement.
             let words = self.client.diagnosis(&service_name(&update.endpoint)).await.unwrap_or_default();
@@ -188,6 +190,38 @@ impl DelegatedCloud for EasCloud {
 }
 
 impl EasCloud {
+    /// The service counts a replica as soon as its check passes. An update that is complete is done only once it has
+    /// stayed so for `min_ready`.
+    async fn hold_until_ready(
+        &self,
+        update: &Update,
+        memory: &Memory,
+        report: &mut UpdateReport,
+    ) -> Result<(), CloudError> {
+        let min_ready = update.policy.min_ready;
+        if min_ready.is_zero() || update.asked_at.is_none() || update.rolling_back {
+            return Ok(());
+        }
+        let (endpoint, name) = (&update.endpoint, update.revision.to_string());
+        let since = memory.ready_since(&name);
+        let now = self.clock.now();
+        if report.state != UpdateState::Settled || report.serving != Some(update.to.number) {
+            if since.is_some() && report.serving.is_none() {
+                self.note(endpoint, &Note::Stumbled { update: name }).await?;
+            }
+            return Ok(());
+        }
+        if since.is_none() {
+            self.note(endpoint, &Note::Ready { update: name, at: now }).await?;
+        }
+        let ends = since.unwrap_or(now).checked_add(min_ready.as_duration()).unwrap_or(jiff::Timestamp::MAX);
+        if now < ends {
+            report.state = UpdateState::Running;
+            report.reason = Some(format!("all replicas are ready, and have to stay so for {min_ready}"));
+        }
+        Ok(())
+    }
+
     async fn create(&self, update: &Update) -> Result<(), CloudError> {
         let settings = self.settings(&update.endpoint).await?;
         let document = self
@@ -241,9 +275,10 @@ impl EasCloud {
 
     /// Right after a change the service may still describe what was before.
     async fn await_document(&self, update: &Update, version: &PinnedVersion) -> Result<(), CloudError> {
+        let memory = self.recall(&update.endpoint).await?;
         for _ in 0..READ_BACKS_MAX {
             let seen = self.client.service(&service_name(&update.endpoint)).await?;
-            if seen.is_some_and(|service| version_of(&service.document()) == Some(version.number)) {
+            if seen.is_some_and(|service| memory.version_of(&service.document()) == Some(version.number)) {
                 return Ok(());
             }
             tokio::time::sleep(self.poll.min(READ_BACK_REST)).await;

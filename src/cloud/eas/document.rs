@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::signature::digest;
 use crate::spec::{
     CountOrPercent, DeploymentPolicy, EasAutoscaling, EasVersion, PinnedVersion, TimeSpan, VersionNumber,
     VersionSpec,
@@ -9,6 +10,12 @@ use crate::spec::{
 
 /// The environment variable that tells a replica, and us, which version it runs.
 pub(super) const MARK: &str = "SLUICE_VERSION";
+/// The one that says of which settings that is true: who changes them elsewhere leaves both as they were.
+const SEAL: &str = "SLUICE_SETTINGS";
+/// Both of them.
+pub(super) const MARKS: [&str; 2] = [MARK, SEAL];
+/// Digits of a seal.
+const SEAL_LENGTH: usize = 16;
 /// Lets a service have update plans. Only at creation: it cannot be switched on later.
 pub(super) const PLANS: &str = "eas.aliyun.com/enable-rollout";
 
@@ -63,7 +70,41 @@ pub(super) fn document(version: &PinnedVersion, policy: &DeploymentPolicy, place
     if let Some(cloud) = cloud(spec, &own) {
         set(&mut document, [("cloud", Some(cloud))]);
     }
+    let seal = json!({ "name": SEAL, "value": essence(&document) });
+    if let Some(env) = document.pointer_mut("/containers/0/env").and_then(Value::as_array_mut) {
+        env.push(seal);
+    }
     document
+}
+
+/// A digest of what a document says of a version. Only of what the service tells as it was told: it may spell other parts
+/// differently, and add to them.
+pub(super) fn essence(document: &Value) -> String {
+    let containers = document.get("containers").and_then(Value::as_array).map(Vec::as_slice);
+    let containers = containers.unwrap_or_default().iter().map(|container| {
+        let env = container.get("env").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let named = env.iter().filter_map(|entry| {
+            let name = entry.get("name")?.as_str()?;
+            Some((name.to_owned(), entry.get("value")?.clone()))
+        });
+        let own: Map<String, Value> = named.filter(|(name, _)| !MARKS.contains(&name.as_str())).collect();
+        json!([container.get("image"), container.get("port"), container.get("script"), own])
+    });
+    let containers: Vec<Value> = containers.collect();
+    let storage = document.get("storage").and_then(Value::as_array).map(Vec::as_slice);
+    let storage = storage.unwrap_or_default().iter();
+    let storage: Vec<Value> =
+        storage.map(|storage| json!([storage.get("mount_path"), storage.pointer("/oss/path")])).collect();
+    let machine = [
+        "/cloud/computing/instance_type",
+        "/metadata/resource",
+        "/metadata/cpu",
+        "/metadata/memory",
+        "/metadata/gpu",
+    ];
+    let machine = machine.map(|path| document.pointer(path));
+    let text = json!([containers, storage, machine]).to_string();
+    digest(text.as_bytes()).chars().take(SEAL_LENGTH).collect()
 }
 
 /// The autoscaler of a version, if it has one.
@@ -77,11 +118,16 @@ pub(super) fn autoscaler(spec: &VersionSpec) -> Option<Value> {
     }))
 }
 
-/// The version that a document was made from, if it was made by us.
+/// The version that a document was made from, if it was made by us and is as we made it.
 pub(super) fn version_of(document: &Value) -> Option<VersionNumber> {
     let env = document.pointer("/containers/0/env")?.as_array()?;
-    let mark = env.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some(MARK))?;
-    mark.get("value")?.as_str()?.parse().ok()
+    let of = |name: &str| {
+        let entry = env.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))?;
+        entry.get("value")?.as_str()
+    };
+    // Documents of earlier releases have no seal.
+    let is_sealed = of(SEAL).is_none_or(|seal| seal == essence(document));
+    of(MARK).filter(|_| is_sealed)?.parse().ok()
 }
 
 /// Whether a service that was created with this document can have update plans.
@@ -232,6 +278,15 @@ mod tests {
         assert_eq!(version_of(&document), Some(VersionNumber(3)));
         assert!(can_plan(&document));
         assert_eq!(version_of(&json!({ "containers": [{}] })), None);
+        let mut elsewhere = document.clone();
+        elsewhere["metadata"]["instance"] = 9.into();
+        elsewhere["metadata"]["labels"] = json!({});
+        assert_eq!(version_of(&elsewhere), Some(VersionNumber(3)), "that is no other version");
+        elsewhere["containers"][0]["image"] = "reg/vllm:2".into();
+        assert_eq!(version_of(&elsewhere), None, "who changes it elsewhere makes another");
+        let env = elsewhere["containers"][0]["env"].as_array_mut().unwrap();
+        env.retain(|entry| entry["name"] != SEAL);
+        assert_eq!(version_of(&elsewhere), Some(VersionNumber(3)), "an earlier release sealed nothing");
     }
 
     #[test]

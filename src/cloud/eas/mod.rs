@@ -4,28 +4,34 @@
 //! It cannot say how an update stands, bakes against no metric, and goes back by itself never: that is concluded
 //! ([`judge`]) and asked for from here.
 
+mod adopt;
 mod check;
 mod client;
 mod credentials;
 mod delegated;
 mod document;
 mod judge;
+mod memory;
 mod outline;
+mod profiles;
 mod settings;
 mod sight;
 mod signature;
+mod sts;
 mod types;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 pub use settings::EasSettings;
 
-use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint, Retry};
+use super::{
+    Adopted, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint, Retry,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Origin, PinnedVersion, Pins, Problem,
@@ -33,6 +39,7 @@ use crate::spec::{
 };
 use client::Client;
 use credentials::Credentials;
+use memory::Note;
 
 /// Time between two looks unless the settings say otherwise.
 const POLL: Duration = Duration::from_secs(15);
@@ -63,16 +70,6 @@ impl EasCloud {
         let client = Client::new(region, settings.endpoint_url.as_deref(), Credentials::find(settings)?)?;
         let poll = settings.poll_interval.map_or(POLL, TimeSpan::as_duration);
         Ok(Self { client, notes, clock: Arc::new(SystemClock), poll })
-    }
-
-    /// The settings of an endpoint, as they were put last.
-    async fn settings(&self, endpoint: &EndpointName) -> Result<EndpointSpec, CloudError> {
-        let notes = self.notes.all(endpoint).await?;
-        let last = notes
-            .into_iter()
-            .rev()
-            .find_map(|note| serde_json::from_value(note.get("settings")?.clone()).ok());
-        Ok(last.unwrap_or_else(|| EndpointSpec::named(endpoint.clone())))
     }
 
     /// Brings the labels of a service to what they should be.
@@ -128,6 +125,23 @@ impl Cloud for EasCloud {
         check::endpoint(endpoint)
     }
 
+    async fn check_change(
+        &self,
+        prior: &EndpointSpec,
+        planned: &EndpointSpec,
+    ) -> Result<Vec<Problem>, CloudError> {
+        let of = |endpoint: &EndpointSpec| endpoint.eas.as_ref().and_then(|eas| eas.workspace_id.clone());
+        let (prior, wanted) = (of(prior), of(planned));
+        let is_in = self.check_workspace(&planned.name, prior.as_deref(), wanted.as_deref()).await?;
+        let Some(is_in) = is_in else { return Ok(Vec::new()) };
+        let detail = format!(
+            "Service `{}` is in workspace {is_in}, and stays there as long as it lives. Set workspace_id back, or declare \
+             a new endpoint in the other workspace.",
+            service_name(&planned.name)
+        );
+        Ok(vec![Problem::at("eas.workspace_id", "A service cannot move", detail)])
+    }
+
     async fn check_rollout(
         &self,
         endpoint: &EndpointName,
@@ -147,11 +161,11 @@ impl Cloud for EasCloud {
                 service.service_name,
                 document::PLANS
             );
-            problems.push(Problem::at("batch", "No update plans", detail));
+            problems.push(Problem::at("batch", "No update plans", detail).below("policy"));
         }
         if policy.canary.is_some() && service.service_group.is_none() {
             let detail = format!("Service `{}` is in no group. Leave `canary` out.", service.service_name);
-            problems.push(Problem::at("canary", "No group", detail));
+            problems.push(Problem::at("canary", "No group", detail).below("policy"));
         }
         Ok(problems)
     }
@@ -176,7 +190,8 @@ impl Cloud for EasCloud {
         version: VersionNumber,
     ) -> Result<(), CloudError> {
         let natives = self.client.versions(&service_name(endpoint)).await?;
-        let native = natives.iter().find(|native| document::version_of(&native.document()) == Some(version));
+        let memory = self.recall(endpoint).await?;
+        let native = natives.iter().find(|native| memory.version_of(&native.document()) == Some(version));
         let Some(native) = native.filter(|native| native.is_broken()) else { return Ok(()) };
         let words = native.message.as_deref().unwrap_or("the service does not say why");
         let operation = format!("start {version} of endpoint `{endpoint}`");
@@ -190,8 +205,7 @@ impl Cloud for EasCloud {
 
     async fn put_endpoint(&self, endpoint: &EndpointSpec) -> Result<EndpointAddress, CloudError> {
         if self.settings(&endpoint.name).await? != *endpoint {
-            let note: Value = json!({ "settings": endpoint });
-            self.notes.append(&endpoint.name, note).await?;
+            self.note(&endpoint.name, &Note::Settings(Box::new(endpoint.clone()))).await?;
         }
         self.tend_labels(endpoint).await?;
         let url = self.sight(&endpoint.name).await?.map(|sight| sight.url).unwrap_or_default();
@@ -220,6 +234,30 @@ impl Cloud for EasCloud {
     async fn observe(&self, endpoint: &EndpointName) -> Result<Option<ObservedEndpoint>, CloudError> {
         let now = self.clock.now();
         Ok(self.sight(endpoint).await?.map(|sight| sight.observed(endpoint, now)))
+    }
+
+    async fn adopt(
+        &self,
+        endpoint: &EndpointName,
+        number: VersionNumber,
+    ) -> Result<Option<Adopted>, CloudError> {
+        self.take_over(endpoint, number).await
+    }
+
+    fn tells_drift(&self) -> bool {
+        true
+    }
+
+    async fn find_drift(
+        &self,
+        endpoint: &EndpointName,
+        number: VersionNumber,
+    ) -> Result<Option<Adopted>, CloudError> {
+        self.stranger(endpoint, number).await
+    }
+
+    async fn note_adopted(&self, endpoint: &EndpointName, version: &PinnedVersion) -> Result<(), CloudError> {
+        self.note_taken(endpoint, version).await
     }
 
     fn drive(&self) -> Drive<'_> {

@@ -9,8 +9,11 @@ pub(super) fn outline(
     policy: &DeploymentPolicy,
 ) -> Vec<String> {
     let (number, replicas) = (to.number, to.spec.replicas());
+    let counts = (!policy.min_ready.is_zero())
+        .then(|| format!("count {number} once all its replicas have stayed ready for {}", policy.min_ready));
     let Some(from) = from else {
-        return vec![format!("create the service with {replicas} replicas of {number}")];
+        let create = format!("create the service with {replicas} replicas of {number}");
+        return std::iter::once(create).chain(counts).collect();
     };
     let mut lines = Vec::new();
     if let Some(canary) = &policy.canary {
@@ -39,5 +42,6 @@ pub(super) fn outline(
     if policy.canary.is_some() {
         lines.push("take the canary's service away".to_owned());
     }
+    lines.extend(counts);
     lines
 }

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::spec::TimeSpan;
 
 /// How to reach Alibaba Cloud PAI-EAS. Without keys here they come from the environment (`ALIBABA_CLOUD_ACCESS_KEY_ID`
-/// and its fellows, or `ALICLOUD_ACCESS_KEY`), from the profile of the command line `aliyun`, or from the machine's role.
+/// and its fellows, or `ALICLOUD_ACCESS_KEY`), from the role of a workload in a cluster, from a profile of the vendor's
+/// tools, or from the machine's role.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EasSettings {
@@ -22,10 +23,14 @@ pub struct EasSettings {
     /// Token of a temporary access key.
     #[schemars(extend("x-terraform" = { "sensitive": true }))]
     pub security_token: Option<String>,
-    /// Profile in `~/.aliyun/config.json`. By default `ALIBABA_CLOUD_PROFILE`, else the current one.
+    /// Profile in `~/.aliyun/config.json`, or section of `~/.alibabacloud/credentials.ini`. By default `ALIBABA_CLOUD_PROFILE`, else the current one.
     pub profile: Option<String>,
     /// Address of the service, instead of its own: for private endpoints and for tests.
     pub endpoint_url: Option<String>,
+    /// Address of the security token service, instead of its own: for private endpoints and for tests.
+    pub sts_url: Option<String>,
+    /// Address of the machine's metadata service, instead of its own: for tests.
+    pub metadata_url: Option<String>,
     /// Time between two looks at an update that runs. 15 seconds by default.
     pub poll_interval: Option<TimeSpan>,
 }

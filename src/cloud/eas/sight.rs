@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::EasCloud;
-use super::document::version_of;
+use super::memory::Memory;
 use super::types::{Autoscaler, Instance, NativeVersion, Plan, Service};
 use crate::cloud::{CloudError, ObservedEndpoint};
 use crate::fleet::{Fleet, Replica, ReplicaState};
@@ -56,6 +56,7 @@ pub(super) struct Sight {
     pub main: Side,
     /// Versions that the service remembers, newest first.
     pub natives: Vec<NativeVersion>,
+    pub memory: Memory,
     pub plan: Option<Plan>,
     pub autoscaler: Option<Autoscaler>,
     pub canary: Option<Side>,
@@ -67,9 +68,9 @@ pub(super) struct Sight {
 impl Sight {
     /// The version that replicas run which do not run the latest document.
     fn prior(&self) -> Option<VersionNumber> {
-        let versions = || {
-            self.natives.iter().filter_map(|native| Some((native.image_id, version_of(&native.document())?)))
-        };
+        let known =
+            |native: &NativeVersion| Some((native.image_id, self.memory.version_of(&native.document())?));
+        let versions = || self.natives.iter().filter_map(known);
         let current = versions().find(|(number, _)| *number == self.main.service.current_version);
         let others = |(_, version): &(u32, VersionNumber)| Some(*version) != self.main.target;
         let found = current.filter(others).or_else(|| versions().find(others));
@@ -78,7 +79,7 @@ impl Sight {
 
     /// The number under which the service remembers a version.
     pub(super) fn native(&self, version: VersionNumber) -> Option<&NativeVersion> {
-        self.natives.iter().find(|native| version_of(&native.document()) == Some(version))
+        self.natives.iter().find(|native| self.memory.version_of(&native.document()) == Some(version))
     }
 
     /// The canary's share of the traffic, by read-back.
@@ -189,9 +190,10 @@ impl EasCloud {
     pub(super) async fn sight(&self, endpoint: &EndpointName) -> Result<Option<Sight>, CloudError> {
         let name = super::service_name(endpoint);
         let Some(service) = self.client.service(&name).await? else { return Ok(None) };
-        let main = self.side(service).await?;
+        let memory = self.recall(endpoint).await?;
+        let main = self.side(service, &memory).await?;
         let canary = match self.client.service(&super::canary_name(endpoint)).await? {
-            Some(service) => Some(self.side(service).await?),
+            Some(service) => Some(self.side(service, &memory).await?),
             None => None,
         };
         let natives = self.client.versions(&name).await?;
@@ -204,12 +206,34 @@ impl EasCloud {
         let weighted = group.as_ref().is_some_and(|group| group.traffic_mode == "customized");
         let of_group = group.and_then(|group| group.internet_endpoint.or(group.intranet_endpoint));
         let url = of_group.or_else(|| main.service.address()).unwrap_or_default();
-        Ok(Some(Sight { main, natives, plan, autoscaler, canary, weighted, url }))
+        Ok(Some(Sight { main, natives, memory, plan, autoscaler, canary, weighted, url }))
     }
 
-    async fn side(&self, service: Service) -> Result<Side, CloudError> {
+    async fn side(&self, service: Service, memory: &Memory) -> Result<Side, CloudError> {
         let instances = self.client.instances(&service.service_name).await?;
-        let target = version_of(&service.document());
+        let target = memory.version_of(&service.document());
         Ok(Side { service, instances, target })
+    }
+}
+
+#[cfg(test)]
+impl Sight {
+    /// A service at rest with this document, and nothing else.
+    pub(super) fn of_document(document: &serde_json::Value) -> Self {
+        let service = serde_json::json!({ "ServiceName": "chat", "Status": "Running", "ServiceConfig": document.to_string() });
+        let service: Service = serde_json::from_value(service).unwrap();
+        let memory = Memory::default();
+        let main = Side { target: memory.version_of(document), service, instances: Vec::new() };
+        let url = String::new();
+        Self {
+            main,
+            natives: Vec::new(),
+            memory,
+            plan: None,
+            autoscaler: None,
+            canary: None,
+            weighted: false,
+            url,
+        }
     }
 }

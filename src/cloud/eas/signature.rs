@@ -68,7 +68,14 @@ fn sign(secret: &[u8], text: &[u8]) -> String {
     hexadecimal(&mac.finalize().into_bytes())
 }
 
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+/// A number that is used once.
+pub(super) fn nonce() -> std::io::Result<String> {
+    let mut random = [0_u8; 16];
+    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
+    Ok(hexadecimal(&random))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])

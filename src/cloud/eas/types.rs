@@ -37,6 +37,8 @@ pub(super) struct Service {
     pub weight: Option<i64>,
     #[serde(default)]
     pub labels: Vec<Label>,
+    #[serde(default)]
+    pub workspace_id: Option<String>,
 }
 
 impl Service {

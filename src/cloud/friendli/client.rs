@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::types::{Created, Page, Spec, Status};
+use super::types::{Created, Given, Page, Spec, Status};
 use crate::cloud::transport::{api_client, body_of, pause_after};
 use crate::cloud::{Chain, CloudError, CloudErrorKind, Retry};
 use crate::spec::{CloudName, FriendliProbe};
@@ -109,6 +109,13 @@ impl Client {
         let path = "/dedicated/beta/endpoint";
         let answer: Value = self.once("create the endpoint", Method::POST, path, Some(body)).await?;
         Ok(serde_json::from_value(answer).unwrap_or_default())
+    }
+
+    /// Gives a version of an artifact to the endpoint that the key in the body names; makes that endpoint if there is
+    /// none. Once only, as [`Client::create`]: a second time it would roll out again.
+    pub(super) async fn give_artifact(&self, body: &Value) -> Result<Given, CloudError> {
+        let path = "/dedicated/endpoint/wandb-artifact-create";
+        self.once("give an artifact to the endpoint", Method::POST, path, Some(body)).await
     }
 
     /// Makes a version of an endpoint. Once only, as [`Client::create`].

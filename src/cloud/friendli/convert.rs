@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::hardware;
-use super::types::{Advanced, AutoscalingPolicy, Request, Simplescale, Spec};
+use super::source::Source;
+use super::types::{Advanced, ArtifactRequest, AutoscalingPolicy, Request, Simplescale, Spec, WholeRequest};
+use super::{artifact, hardware};
 use crate::spec::{
     Accelerator, EndpointName, FriendliProbe, FriendliVersion, HealthCheck, Model, Problem, Scaling,
     VersionNumber, VersionSpec,
@@ -16,8 +17,6 @@ use crate::spec::{
 const AUTOSCALED_MAX: u32 = 10;
 /// What autoscaling waits when nothing is said.
 const COOLDOWN: u64 = 300;
-/// The scheme of a version that somebody else made, and whose model the service does not tell.
-const FOREIGN: &str = "friendli://versions/";
 /// The metrics on which a queue can push back.
 const QUEUE_METRICS: [&str; 5] =
     ["TPOT_MS", "TTFT_MS", "REQUEST_COUNT", "WORKSPACE_UTILIZATION", "QUEUED_PREFILL_TOKENS"];
@@ -35,23 +34,13 @@ const ENGINE: [&str; 10] = [
     "queue_backpressure_metric_threshold",
 ];
 
-/// Where a model comes from.
-#[derive(Debug, PartialEq, Eq)]
-enum Source<'a> {
-    HuggingFace {
-        repo: &'a str,
-        revision: &'a str,
-    },
-    Uploaded(&'a str),
-    /// What serves already as this version, made by somebody else.
-    Foreign,
-}
-
 /// What of a version cannot be expressed.
 pub(super) fn check_version(spec: &VersionSpec) -> Vec<Problem> {
     let mut problems = Vec::new();
-    if let Err(detail) = source(&spec.model.source) {
-        problems.push(Problem::at("model.source", "Not a model for Friendli", detail));
+    match Source::read(&spec.model.source) {
+        Err(detail) => problems.push(Problem::at("model.source", "Not a model for Friendli", detail)),
+        Ok(Source::Artifact(_)) => artifact::check(spec, &mut problems),
+        Ok(_) => {}
     }
     check_hardware(spec, &mut problems);
     check_scaling(spec, &mut problems);
@@ -121,9 +110,10 @@ fn check_scaling(spec: &VersionSpec, problems: &mut Vec<Problem>) {
     let settings = spec.friendli.clone().unwrap_or_default();
     let most = spec.scaling.max_replicas.unwrap_or(spec.scaling.min_replicas);
     let scales = is_autoscaled(spec);
-    if scales && most > AUTOSCALED_MAX {
+    if (scales || is_artifact(spec)) && most > AUTOSCALED_MAX {
+        let path = if scales { "scaling.max_replicas" } else { "scaling.min_replicas" };
         let detail = format!("Friendli scales to {AUTOSCALED_MAX} replicas at most, {most} given.");
-        problems.push(Problem::at("scaling.max_replicas", "Too many replicas", detail));
+        problems.push(Problem::at(path, "Too many replicas", detail));
     }
     if settings.scales_to_zero && spec.scaling.min_replicas != 1 {
         let detail =
@@ -189,6 +179,10 @@ fn is_autoscaled(spec: &VersionSpec) -> bool {
     max_replicas.is_some_and(|most| most > min_replicas) || scales_to_zero(spec)
 }
 
+fn is_artifact(spec: &VersionSpec) -> bool {
+    matches!(Source::read(&spec.model.source), Ok(Source::Artifact(_)))
+}
+
 /// Whether a version may sleep.
 pub(super) fn scales_to_zero(spec: &VersionSpec) -> bool {
     spec.friendli.as_ref().is_some_and(|settings| settings.scales_to_zero)
@@ -196,35 +190,43 @@ pub(super) fn scales_to_zero(spec: &VersionSpec) -> bool {
 
 /// The request for a version; nothing for one whose model nobody but the service knows.
 pub(super) fn request(endpoint: &EndpointName, spec: &VersionSpec) -> Option<Request> {
-    let settings = spec.friendli.clone().unwrap_or_default();
-    let option = settings.instance_option_id.or_else(|| {
+    let (repo, revision, uploaded) = match Source::read(&spec.model.source).ok()? {
+        Source::HuggingFace { repo, revision } => (Some(repo.to_owned()), Some(revision.to_owned()), None),
+        Source::Uploaded(id) => (None, None, Some(id.to_owned())),
+        // That call knows no fixed number: the fewest and the most are the same then.
+        Source::Artifact(name) => return artifact::request(endpoint, name, spec, autoscaling(spec)),
+        Source::Foreign(_) => return None,
+    };
+    let option = spec.friendli.as_ref().and_then(|settings| settings.instance_option_id.clone());
+    let option = option.or_else(|| {
         let asked = spec.accelerator.as_ref()?;
         hardware::option_id(&asked.kind, asked.count).map(str::to_owned)
     })?;
-    let (repo, revision, uploaded) = match source(&spec.model.source).ok()? {
-        Source::HuggingFace { repo, revision } => (Some(repo.to_owned()), Some(revision.to_owned()), None),
-        Source::Uploaded(id) => (None, None, Some(id.to_owned())),
-        Source::Foreign => return None,
-    };
-    let Scaling { min_replicas, max_replicas } = spec.scaling;
-    let policy = is_autoscaled(spec).then(|| AutoscalingPolicy {
-        min_replica: if settings.scales_to_zero { 0 } else { min_replicas },
-        max_replica: max_replicas.unwrap_or(min_replicas),
-        cooldown_period: settings.cooldown.map_or(COOLDOWN, |span| span.as_duration().as_secs()),
-    });
-    Some(Request {
+    let policy = is_autoscaled(spec).then(|| autoscaling(spec));
+    Some(Request::Whole(WholeRequest {
         name: endpoint.to_string(),
         instance_option_id: option,
         advanced: advanced(&spec.engine),
         hf_model_repo: repo,
         hf_model_repo_revision: revision,
         uploaded_model_id: uploaded,
-        simplescale: policy.is_none().then_some(Simplescale { replicas: min_replicas }),
+        simplescale: policy.is_none().then_some(Simplescale { replicas: spec.scaling.min_replicas }),
         autoscaling_policy: policy,
-    })
+    }))
 }
 
-fn advanced(engine: &BTreeMap<String, String>) -> Advanced {
+fn autoscaling(spec: &VersionSpec) -> AutoscalingPolicy {
+    let Scaling { min_replicas, max_replicas } = spec.scaling;
+    let cooldown = spec.friendli.as_ref().and_then(|settings| settings.cooldown);
+    AutoscalingPolicy {
+        min_replica: if scales_to_zero(spec) { 0 } else { min_replicas },
+        max_replica: max_replicas.unwrap_or(min_replicas),
+        cooldown_period: cooldown.map_or(COOLDOWN, |span| span.as_duration().as_secs()),
+    }
+}
+
+/// Settings of the engine as they are sent.
+pub(super) fn advanced(engine: &BTreeMap<String, String>) -> Advanced {
     let truth = |name: &str| engine.get(name).and_then(|value| value.parse().ok());
     let whole = |name: &str| engine.get(name).and_then(|value| value.parse().ok());
     Advanced {
@@ -245,28 +247,47 @@ fn advanced(engine: &BTreeMap<String, String>) -> Advanced {
 
 /// Whether what the service shows is what a request asked for, as far as both say something.
 pub(super) fn fits(request: &Request, shown: &Spec) -> bool {
-    let agree = |asked: Option<i64>, shown: Option<i64>| asked.is_none() || shown.is_none() || asked == shown;
-    let hardware = hardware::of_option(&request.instance_option_id).is_none_or(|(kind, count)| {
-        shown.gpu_type.as_deref().is_none_or(|shown| hardware::same_kind(shown, kind))
-            && shown.num_gpu.is_none_or(|shown| shown == count)
-    });
-    let (least, most) = match (&request.simplescale, &request.autoscaling_policy) {
-        (Some(fixed), _) => (Some(fixed.replicas), Some(fixed.replicas)),
-        (None, Some(policy)) => (Some(policy.min_replica), Some(policy.max_replica)),
-        (None, None) => (None, None),
-    };
-    let cooldown = request.autoscaling_policy.as_ref().map(|policy| policy.cooldown_period);
-    let advanced = &request.advanced;
-    let skips = advanced.tokenizer_skip_special_tokens;
-    let adds = advanced.tokenizer_add_special_tokens;
-    hardware
-        && shown.name == request.name
-        && agree(least.map(i64::from), shown.autoscaling_min.map(i64::from))
-        && agree(most.map(i64::from), shown.autoscaling_max.map(i64::from))
+    match request {
+        Request::Whole(whole) => {
+            let hardware = hardware::of_option(&whole.instance_option_id);
+            let fixed = |fixed: &Simplescale| (fixed.replicas, fixed.replicas, None);
+            let scaled =
+                whole.simplescale.as_ref().map(fixed).or(whole.autoscaling_policy.as_ref().map(bounds));
+            whole.name == shown.name
+                && hardware.is_none_or(|hardware| has_hardware(shown, hardware))
+                && scaled.is_none_or(|scaled| scales(shown, scaled))
+                && fits_engine(&whole.advanced, shown)
+        }
+        // What the call does not carry is the service's choice.
+        Request::Artifact(ArtifactRequest { name, accelerator, autoscaling_policy, .. }) => {
+            *name == shown.name
+                && has_hardware(shown, (&accelerator.kind, accelerator.count))
+                && scales(shown, bounds(autoscaling_policy))
+        }
+    }
+}
+
+fn bounds(policy: &AutoscalingPolicy) -> (u32, u32, Option<u64>) {
+    (policy.min_replica, policy.max_replica, Some(policy.cooldown_period))
+}
+
+fn has_hardware(shown: &Spec, (kind, count): (&str, u32)) -> bool {
+    shown.gpu_type.as_deref().is_none_or(|shown| hardware::same_kind(shown, kind))
+        && shown.num_gpu.is_none_or(|shown| shown == count)
+}
+
+fn scales(shown: &Spec, (least, most, cooldown): (u32, u32, Option<u64>)) -> bool {
+    shown.autoscaling_min.is_none_or(|shown| shown == least)
+        && shown.autoscaling_max.is_none_or(|shown| shown == most)
         && (cooldown.is_none()
             || shown.autoscaling_cooldown.is_none()
             || cooldown == shown.autoscaling_cooldown)
-        && agree(advanced.max_batch_size, shown.max_batch_size)
+}
+
+fn fits_engine(advanced: &Advanced, shown: &Spec) -> bool {
+    let agree = |asked: Option<i64>, shown: Option<i64>| asked.is_none() || shown.is_none() || asked == shown;
+    let (skips, adds) = (advanced.tokenizer_skip_special_tokens, advanced.tokenizer_add_special_tokens);
+    agree(advanced.max_batch_size, shown.max_batch_size)
         && agree(advanced.max_input_length, shown.max_input_length)
         && agree(advanced.max_context_length, shown.max_context_length)
         && shown.tokenizer_skip_special_tokens.is_none_or(|shown| shown == skips)
@@ -299,7 +320,7 @@ pub(super) fn adopted(native: u32, shown: &Spec) -> VersionSpec {
     let truths = truths.map(|(name, _)| (name.to_owned(), "false".to_owned()));
     let numbers = numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_string())));
     VersionSpec {
-        model: Model { source: format!("{FOREIGN}{native}") },
+        model: Model { source: Source::foreign(native) },
         container: crate::spec::Container::default(),
         accelerator: shown
             .gpu_type
@@ -318,9 +339,12 @@ pub(super) fn adopted(native: u32, shown: &Spec) -> VersionSpec {
     }
 }
 
-/// Whether only the service knows the model of a version.
-pub(super) fn is_foreign(spec: &VersionSpec) -> bool {
-    matches!(source(&spec.model.source), Ok(Source::Foreign))
+/// The service's number of a version of which only the service knows the model.
+pub(super) fn foreign(spec: &VersionSpec) -> Option<u32> {
+    match Source::read(&spec.model.source) {
+        Ok(Source::Foreign(native)) => Some(native),
+        _ => None,
+    }
 }
 
 /// The note that goes with a version into the vendor's history.
@@ -330,27 +354,6 @@ pub(super) fn comment(number: VersionNumber, revision: crate::spec::RolloutRevis
     } else {
         format!("sluice: {number}, rollout {revision}")
     }
-}
-
-fn source(text: &str) -> Result<Source<'_>, String> {
-    let forms = "Use hf://OWNER/NAME@REVISION for a model on Hugging Face, or uploaded://ID for one that was uploaded.";
-    let refuse = || format!("`{}` is not understood. {forms}", text.chars().take(200).collect::<String>());
-    if let Some(name) = text.strip_prefix("hf://") {
-        let (repo, revision) = name.split_once('@').unwrap_or((name, "main"));
-        let is_name = |part: &str| {
-            !part.is_empty()
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-        };
-        let named = repo.split_once('/').is_some_and(|(owner, name)| is_name(owner) && is_name(name));
-        let revised =
-            !revision.is_empty() && !revision.contains(|c: char| c.is_whitespace() || c.is_control());
-        return if named && revised { Ok(Source::HuggingFace { repo, revision }) } else { Err(refuse()) };
-    }
-    if let Some(id) = text.strip_prefix("uploaded://").filter(|id| !id.is_empty()) {
-        return Ok(Source::Uploaded(id));
-    }
-    let is_number = |number: &str| number.parse::<u32>().is_ok();
-    if text.strip_prefix(FOREIGN).is_some_and(is_number) { Ok(Source::Foreign) } else { Err(refuse()) }
 }
 
 #[cfg(test)]
@@ -414,6 +417,28 @@ mod tests {
     }
 
     #[test]
+    fn an_artifact_is_asked_for_with_everything_that_its_call_takes() {
+        let artifact = json!({ "model": { "source": "wandb://org/registry/chat:v1" } });
+        assert_eq!(
+            sent(&artifact),
+            json!({
+                "wandbArtifactVersionName": "org/registry/chat:v1",
+                "name": "chat",
+                "accelerator": { "type": "NVIDIA H100", "count": 2 },
+                "autoscalingPolicy": { "minReplica": 2, "maxReplica": 2, "cooldownPeriod": 300 },
+            })
+        );
+        let request = request(&EndpointName::new("chat").unwrap(), &spec(&artifact)).unwrap();
+        let shown: Spec = serde_json::from_value(json!({
+            "name": "chat", "gpuType": "NVIDIA H100", "numGpu": 2, "autoscalingMin": 2, "autoscalingMax": 2,
+            "maxBatchSize": 7, "tokenizerSkipSpecialTokens": false,
+        }))
+        .unwrap();
+        assert!(fits(&request, &shown), "what the call does not carry is the service's choice");
+        assert!(!fits(&request, &Spec { num_gpu: Some(4), ..shown }));
+    }
+
+    #[test]
     fn everything_that_cannot_be_expressed_is_told_at_once_with_its_path() {
         assert_eq!(problems(&json!({})), Vec::<String>::new());
         let bad = json!({
@@ -450,11 +475,13 @@ mod tests {
         assert_eq!(problems(&json!({ "accelerator": null })), ["accelerator"]);
         let other = json!({ "friendli": { "instance_option_id": "TwD5AqnBSVN0", "cooldown": "60s" } });
         assert_eq!(problems(&other), ["accelerator", "friendli.cooldown"]);
-        for wrong in
-            ["hf://llama", "hf://a/b@", "hf://a/b/c", "uploaded://", "friendli://versions/x", "llama"]
-        {
-            assert_eq!(problems(&json!({ "model": { "source": wrong } })), ["model.source"], "{wrong}");
-        }
+        let artifact = json!({
+            "model": { "source": "wandb://org/registry/chat:v1" },
+            "scaling": { "min_replicas": 11 },
+            "engine": { "max_batch_size": "64" },
+            "friendli": { "instance_option_id": "zfTutSiLn0Hq" },
+        });
+        assert_eq!(problems(&artifact), ["engine", "friendli.instance_option_id", "scaling.min_replicas"]);
     }
 
     #[test]
@@ -467,7 +494,7 @@ mod tests {
         .unwrap();
         let mut version = adopted(7, &shown);
         assert_eq!(check_version(&version), []);
-        assert!(is_foreign(&version));
+        assert_eq!(foreign(&version), Some(7));
         assert_eq!(request(&EndpointName::new("chat").unwrap(), &version), None);
         version.model.source = "hf://meta/llama".into();
         let request = request(&EndpointName::new("chat").unwrap(), &version).unwrap();

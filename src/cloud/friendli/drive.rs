@@ -1,15 +1,16 @@
 //! Updates: what is asked of the service, and how it stands.
 
 use async_trait::async_trait;
-use serde_json::Value;
 
 use super::client::Command;
 use super::judge::{Sight, Standing};
 use super::memory::{Ask, Memory, Note};
 use super::place::ask;
+use super::send::busy;
+use super::source::Source;
 use super::types::Word;
 use super::{FriendliCloud, convert, failed};
-use crate::cloud::{CloudError, CloudErrorKind, DelegatedCloud, Look, ObservedEndpoint, Retry, Update};
+use crate::cloud::{CloudError, CloudErrorKind, DelegatedCloud, Look, ObservedEndpoint, Update};
 use crate::fleet::{Fleet, Pacing, UpdateReport, UpdateState};
 use crate::spec::{CloudName, DeploymentPolicy, FriendliAtRest, PinnedVersion, VersionNumber};
 
@@ -34,14 +35,19 @@ impl DelegatedCloud for FriendliCloud {
         let Some(old) = from.map(|from| from.number).filter(|old| *old != new) else {
             return vec![format!("start {new} with {} replicas", to.spec.replicas()), serve];
         };
+        let is_artifact = matches!(Source::read(&to.spec.model.source), Ok(Source::Artifact(_)));
+        let what = if is_artifact { "the artifact" } else { "the whole request" };
         let mut lines = vec![
-            format!("send Friendli the whole request of {new}: it replaces {old} by itself"),
+            format!("send Friendli {what} of {new}: it replaces {old} by itself"),
             format!("ask {old} all the while whether it answers"),
             serve,
         ];
         lines.extend(bake.map(|bake| format!("let {new} bake for {bake}")));
-        lines.push(if policy.rollback.auto {
+        let is_known = from.is_some_and(|from| convert::foreign(&from.spec).is_none());
+        lines.push(if policy.rollback.auto && is_known {
             format!("on failure: see whether {old} serves still, else send its whole request")
+        } else if policy.rollback.auto {
+            format!("on failure: see whether {old} serves still; only Friendli knows its model, nobody can send it again")
         } else {
             "on failure: stand still".to_owned()
         });
@@ -85,7 +91,7 @@ impl DelegatedCloud for FriendliCloud {
 }
 
 /// The name of an update for good: its rollout and its direction.
-fn key(update: &Update) -> String {
+pub(super) fn key(update: &Update) -> String {
     format!("{}{}", update.revision, if update.rolling_back { " back" } else { "" })
 }
 
@@ -104,7 +110,7 @@ impl FriendliCloud {
         told(if fresh { UpdateState::Running } else { UpdateState::Absent }, None, None)
     }
 
-    fn has_settled(&self, at: jiff::Timestamp) -> bool {
+    pub(super) fn has_settled(&self, at: jiff::Timestamp) -> bool {
         let settling = self.poll * SETTLING_LOOKS;
         at.checked_add(settling).is_ok_and(|settled| self.clock.now() >= settled)
     }
@@ -304,84 +310,6 @@ impl FriendliCloud {
         self.client.command(&sight.id, command).await?;
         Err(busy(operation, &format!("it was at rest ({described}) and is being started")))
     }
-
-    /// Sends the whole request of a version.
-    async fn send(&self, update: &Update, sight: &Sight, memory: &mut Memory) -> Result<(), CloudError> {
-        let (endpoint, key) = (&update.endpoint, key(update));
-        let version = update.wanted().number;
-        let mut body = whole_request(update, memory)?;
-        let comment = convert::comment(version, update.revision, update.rolling_back);
-        set(&mut body, "newVersionComment", comment);
-        let before = sight.versions.keys().next_back().copied();
-        let note = Note::Asked { key: key.clone(), version, before, at: self.clock.now() };
-        self.note(endpoint, memory, note).await?;
-        let answer = self.client.update(&sight.id, &body).await;
-        match answer {
-            Ok(()) => self.note(endpoint, memory, Note::Answered { key }).await,
-            Err(error) if error.retry == Retry::Never => {
-                self.note(endpoint, memory, Note::Refused { key }).await?;
-                let status = self.client.status(&sight.id).await?;
-                let moving = status.filter(|status| status.word() == Word::Moving);
-                Err(moving
-                    .map_or(error, |status| busy(format!("update `{}`", sight.id), &status.described())))
-            }
-            // Whether it arrived shows in the versions.
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes the endpoint. Its id is not told, so it is looked for by its name; one that was there before is not it.
-    async fn create(&self, update: &Update, mut memory: Memory) -> Result<(), CloudError> {
-        let (endpoint, version) = (&update.endpoint, update.wanted().number);
-        let mut body = whole_request(update, &memory)?;
-        set(&mut body, "projectId", self.project.clone());
-        set(
-            &mut body,
-            "initialVersionComment",
-            convert::comment(version, update.revision, update.rolling_back),
-        );
-        let known = match &memory.creating {
-            // One of those that came since may be ours.
-            Some(creating) => creating.known.clone(),
-            None => self.client.list(&self.project).await?.into_keys().collect(),
-        };
-        let note = Note::Creating { key: key(update), version, known, at: self.clock.now() };
-        self.note(endpoint, &mut memory, note).await?;
-        let answer = self.client.create(&body).await;
-        match answer {
-            Ok(created) => {
-                if let Some(id) = created.id.or(created.endpoint_id) {
-                    let minted = Note::Minted { key: key(update), native: 0, version, at: self.clock.now() };
-                    self.note(endpoint, &mut memory, Note::Found { id }).await?;
-                    return self.note(endpoint, &mut memory, minted).await;
-                }
-            }
-            Err(error) if error.retry == Retry::Never => return Err(error),
-            Err(error) => {
-                return if self.find_made(endpoint, &mut memory).await? { Ok(()) } else { Err(error) };
-            }
-        }
-        if self.find_made(endpoint, &mut memory).await? {
-            return Ok(());
-        }
-        let mut error = failed(format!("create endpoint `{endpoint}`"), CloudErrorKind::Internal);
-        error.retry = Retry::Backoff;
-        Err(error.with_message("it was accepted and cannot be found yet"))
-    }
-}
-
-/// The request of the wanted version as it was noted when it was published.
-fn whole_request(update: &Update, memory: &Memory) -> Result<Value, CloudError> {
-    let wanted = update.wanted();
-    let noted = memory.request(wanted.number).cloned();
-    let request = noted.or_else(|| convert::request(&update.endpoint, &wanted.spec));
-    let operation = format!("bring {} to endpoint `{}`", wanted.number, update.endpoint);
-    let request = request.ok_or_else(|| {
-        let message = "somebody else made it, and the service does not tell its model";
-        failed(operation.clone(), CloudErrorKind::Artifact).with_message(message)
-    })?;
-    serde_json::to_value(request)
-        .map_err(|error| failed(operation, CloudErrorKind::Internal).with_source(error))
 }
 
 /// Nothing was asked for yet.
@@ -419,17 +347,5 @@ fn after_failure(
             let why = reason.map_or_else(|| silence.to_owned(), |reason| format!("{reason}; {silence}"));
             told(UpdateState::Failed, None, Some(why))
         }
-    }
-}
-
-fn busy(operation: String, why: &str) -> CloudError {
-    let mut error = failed(operation, CloudErrorKind::Conflict).with_message(why);
-    error.retry = Retry::Backoff;
-    error
-}
-
-fn set(body: &mut Value, name: &str, value: String) {
-    if let Some(object) = body.as_object_mut() {
-        object.insert(name.to_owned(), Value::from(value));
     }
 }

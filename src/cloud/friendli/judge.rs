@@ -87,6 +87,14 @@ impl Sight {
         }
     }
 
+    /// The version that serves and of which no note knows.
+    pub(super) fn stranger(&self, memory: &Memory) -> Option<u32> {
+        let newest = self.newest(memory)?;
+        let may_sleep = self.spec.autoscaling_min == Some(0) && self.status.word() == Word::Sleeping;
+        let is_there = self.standing(memory) == Standing::Serving || may_sleep;
+        (is_there && !memory.natives.contains_key(&newest)).then_some(newest)
+    }
+
     /// Whether old replicas serve while something is under way.
     fn serves_meanwhile(&self) -> bool {
         matches!(self.status.name.as_str(), "UPDATING" | "RUNNING" | "READY" | "UNKNOWN")

@@ -18,7 +18,15 @@ pub(super) enum Note {
     /// What a version asks of the service.
     Published { version: VersionNumber, published: Box<Published> },
     /// An endpoint is about to be made, and these are there already.
-    Creating { key: String, version: VersionNumber, known: BTreeSet<String>, at: Timestamp },
+    Creating {
+        key: String,
+        version: VersionNumber,
+        known: BTreeSet<String>,
+        at: Timestamp,
+        /// The key by which the call for artifacts knows it, if it is made by that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        artifact_key: Option<String>,
+    },
     /// The endpoint has this id.
     Found { id: String },
     /// A version is about to be asked for, and this is the newest one there.
@@ -30,7 +38,7 @@ pub(super) enum Note {
     /// The service made this version of it.
     Minted { key: String, native: u32, version: VersionNumber, at: Timestamp },
     /// Somebody else made this version, and it is one of ours now.
-    Adopted { native: u32, version: VersionNumber, creator: Option<String> },
+    Adopted { native: u32, version: VersionNumber },
     /// It has begun to answer.
     Ready { native: u32, at: Timestamp },
     /// It answers no more.
@@ -87,6 +95,10 @@ pub(super) struct Memory {
     pub published: BTreeMap<VersionNumber, Published>,
     pub creating: Option<Creating>,
     pub id: Option<String>,
+    /// The key by which the call for artifacts knows the endpoint, if it was made by that.
+    pub artifact_key: Option<String>,
+    /// Endpoints of this name that are no more.
+    pub lives_before: u32,
     pub asks: Vec<Ask>,
     pub natives: BTreeMap<u32, VersionNumber>,
     pub ready: BTreeMap<u32, Timestamp>,
@@ -111,8 +123,9 @@ impl Memory {
             Note::Published { version, published } => {
                 self.published.insert(version, *published);
             }
-            Note::Creating { key, version, known, at } => {
+            Note::Creating { key, version, known, at, artifact_key } => {
                 self.creating = Some(Creating { key, version, known, at });
+                self.artifact_key = artifact_key;
             }
             Note::Found { id } => {
                 self.id = Some(id);
@@ -133,7 +146,7 @@ impl Memory {
                     self.change(&key, |ask| ask.native = Some(native));
                 }
             }
-            Note::Adopted { native, version, .. } => {
+            Note::Adopted { native, version } => {
                 self.natives.insert(native, version);
                 self.proven.insert(native);
             }
@@ -150,8 +163,9 @@ impl Memory {
                 self.failed.insert(native, reason);
             }
             Note::Gone { .. } => {
-                let Self { settings, published, .. } = std::mem::take(self);
-                *self = Self { settings, published, ..Self::default() };
+                let Self { settings, published, lives_before, .. } = std::mem::take(self);
+                let lives_before = lives_before.saturating_add(1);
+                *self = Self { settings, published, lives_before, ..Self::default() };
             }
         }
     }
@@ -165,6 +179,17 @@ impl Memory {
         if let Some(ask) = self.asks.iter_mut().find(|ask| ask.key == key) {
             change(ask);
         }
+    }
+
+    /// The version that was made last and has not failed.
+    pub(super) fn newest(&self) -> Option<VersionNumber> {
+        let lasting = self.natives.iter().rev().find(|(native, _)| !self.failed.contains_key(native));
+        lasting.map(|(_, version)| *version)
+    }
+
+    /// Whether a version has served at this endpoint.
+    pub(super) fn has_served(&self, version: VersionNumber) -> bool {
+        self.proven.iter().any(|native| self.natives.get(native) == Some(&version))
     }
 
     /// The request of a version.

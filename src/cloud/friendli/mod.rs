@@ -4,6 +4,8 @@
 //! cannot roll back, pause, pace, split traffic or stop an update. What is missing for that is noted ([`memory`]) and
 //! concluded ([`judge`]); going back is one more version with the old request.
 
+mod adopt;
+mod artifact;
 mod client;
 mod convert;
 mod drive;
@@ -12,7 +14,9 @@ mod judge;
 mod memory;
 mod place;
 mod policy;
+mod send;
 mod settings;
+mod source;
 mod types;
 
 use std::sync::Arc;
@@ -22,7 +26,7 @@ use async_trait::async_trait;
 
 pub use settings::FriendliSettings;
 
-use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint};
+use super::{Adopted, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint};
 use crate::clock::{Clock, SystemClock};
 use crate::spec::{
     CloudName, DeploymentPolicy, Drain, EndpointName, EndpointSpec, Origin, PinnedVersion, Pins, Problem,
@@ -102,14 +106,19 @@ impl Cloud for FriendliCloud {
         policy: &DeploymentPolicy,
     ) -> Result<Vec<Problem>, CloudError> {
         let memory = self.recall(endpoint).await?;
-        let newest = memory.natives.values().next_back().filter(|newest| **newest != version.number);
-        let of_others = newest.filter(|newest| memory.request(**newest).is_none());
-        let Some(newest) = of_others.filter(|_| policy.rollback.auto) else { return Ok(Vec::new()) };
-        let detail = format!(
-            "{newest} was made by somebody else, and Friendli does not tell its model: nobody could go back to it. Set \
-             rollback = {{ auto = false }} for this rollout."
-        );
-        Ok(vec![Problem::at("rollback.auto", "No way back", detail)])
+        let mut problems = artifact::check_way(&memory, version, policy.rollback.auto);
+        let newest = memory.newest().filter(|newest| *newest != version.number);
+        let of_others = newest.filter(|newest| memory.request(*newest).is_none());
+        // A version that has served here before is itself the way back from what somebody else did.
+        if let Some(newest) = of_others.filter(|_| policy.rollback.auto && !memory.has_served(version.number))
+        {
+            let detail = format!(
+                "{newest} was made by somebody else, and Friendli does not tell its model: nobody could go back to it. \
+                 Set rollback = {{ auto = false }} for this rollout."
+            );
+            problems.push(Problem::at("rollback.auto", "No way back", detail).below("policy"));
+        }
+        Ok(problems)
     }
 
     async fn pin(&self, _: &VersionSpec) -> Result<Result<Pins, Vec<Problem>>, CloudError> {
@@ -124,7 +133,7 @@ impl Cloud for FriendliCloud {
     ) -> Result<(), CloudError> {
         let mut memory = self.recall(endpoint).await?;
         let request = convert::request(endpoint, &version.spec);
-        if request.is_none() && !convert::is_foreign(&version.spec) {
+        if request.is_none() && convert::foreign(&version.spec).is_none() {
             let operation = format!("publish {} of endpoint `{endpoint}`", version.number);
             return Err(failed(operation, CloudErrorKind::Invalid).with_message("it cannot be expressed"));
         }
@@ -182,8 +191,24 @@ impl Cloud for FriendliCloud {
         &self,
         endpoint: &EndpointName,
         number: VersionNumber,
-    ) -> Result<Option<PinnedVersion>, CloudError> {
+    ) -> Result<Option<Adopted>, CloudError> {
         self.take_over(endpoint, number).await
+    }
+
+    fn tells_drift(&self) -> bool {
+        true
+    }
+
+    async fn find_drift(
+        &self,
+        endpoint: &EndpointName,
+        number: VersionNumber,
+    ) -> Result<Option<Adopted>, CloudError> {
+        self.stranger(endpoint, number).await
+    }
+
+    async fn note_adopted(&self, endpoint: &EndpointName, version: &PinnedVersion) -> Result<(), CloudError> {
+        self.note_taken(endpoint, version).await
     }
 
     fn drive(&self) -> Drive<'_> {

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use super::client::Client;
-use super::convert;
-use super::judge::{Sight, Standing};
+use super::judge::Sight;
 use super::memory::{Memory, Note};
 use super::types::Word;
-use super::{FriendliCloud, failed, published};
+use super::{FriendliCloud, failed};
 use crate::cloud::{CloudError, CloudErrorKind, ObservedEndpoint, Retry};
-use crate::spec::{EndpointName, FriendliProbe, PinnedVersion, Pins, VersionNumber};
+use crate::spec::{EndpointName, FriendliProbe};
 
 /// Looks for an endpoint that was just made, before the next try.
 const FIND_TRIES: u32 = 5;
@@ -72,7 +71,7 @@ impl FriendliCloud {
         Ok(Some(sight))
     }
 
-    async fn sight_and_notes(
+    pub(super) async fn sight_and_notes(
         &self,
         endpoint: &EndpointName,
         memory: &Memory,
@@ -84,8 +83,9 @@ impl FriendliCloud {
                 let Some(id) = self.find(endpoint, memory).await? else { return Ok(None) };
                 if let Some(creating) = creating {
                     let (key, version) = (creating.key.clone(), creating.version);
-                    notes.push(Note::Found { id: id.clone() });
+                    // In this order: whoever dies in between is looking for the endpoint still.
                     notes.push(Note::Minted { key, native: 0, version, at: creating.at });
+                    notes.push(Note::Found { id: id.clone() });
                 }
                 id
             }
@@ -206,35 +206,6 @@ impl FriendliCloud {
         let mut error = failed(format!("delete endpoint `{endpoint}`"), CloudErrorKind::Internal);
         error.retry = Retry::Backoff;
         Err(error.with_message("it is still there"))
-    }
-
-    /// Makes what somebody else made the version of this number. Only the service knows its model.
-    pub(super) async fn take_over(
-        &self,
-        endpoint: &EndpointName,
-        number: VersionNumber,
-    ) -> Result<Option<PinnedVersion>, CloudError> {
-        let mut memory = self.recall(endpoint).await?;
-        let Some(sight) = self.look_up(endpoint, &mut memory).await? else { return Ok(None) };
-        let Some(native) = sight.serving(&memory).or_else(|| sight.newest(&memory)) else { return Ok(None) };
-        if memory.natives.contains_key(&native) {
-            return Ok(None);
-        }
-        if sight.standing(&memory) != Standing::Serving && sight.status.word() != Word::Sleeping {
-            let error = failed(format!("take over endpoint `{endpoint}`"), CloudErrorKind::Conflict);
-            let message = format!("it does not serve: {}", sight.status.described());
-            return Err(error.with_message(message));
-        }
-        let shown = sight.versions.get(&native).unwrap_or(&sight.spec);
-        let spec = convert::adopted(native, shown);
-        if memory.id.is_none() {
-            self.note(endpoint, &mut memory, Note::Found { id: sight.id.clone() }).await?;
-        }
-        let published = Box::new(published(&spec, None));
-        self.note(endpoint, &mut memory, Note::Published { version: number, published }).await?;
-        let creator = shown.creator_id.clone();
-        self.note(endpoint, &mut memory, Note::Adopted { native, version: number, creator }).await?;
-        Ok(Some(PinnedVersion { number, spec, pins: Pins::default() }))
     }
 }
 

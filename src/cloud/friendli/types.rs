@@ -95,9 +95,16 @@ pub(super) struct Spec {
 }
 
 impl Spec {
-    /// The settings without the counts of replicas, which move by themselves.
+    /// The settings without the counts of replicas, which move by themselves, and without who made them, which may be
+    /// told of the endpoint or of each version.
     pub(super) fn settled(&self) -> Self {
-        Self { curr_replica_cnt: None, desired_replica_cnt: None, updated_replica_cnt: None, ..self.clone() }
+        Self {
+            creator_id: None,
+            curr_replica_cnt: None,
+            desired_replica_cnt: None,
+            updated_replica_cnt: None,
+            ..self.clone()
+        }
     }
 }
 
@@ -119,10 +126,43 @@ pub(super) struct Created {
     pub endpoint_id: Option<String>,
 }
 
+/// The answer to the call that takes artifacts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Given {
+    pub endpoint_id: String,
+}
+
+/// What brings a version to an endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Request {
+    Whole(WholeRequest),
+    Artifact(ArtifactRequest),
+}
+
+/// All that the call for artifacts takes of a version. Project and key belong to the endpoint, and are added to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ArtifactRequest {
+    pub wandb_artifact_version_name: String,
+    pub name: String,
+    pub accelerator: Hardware,
+    pub autoscaling_policy: AutoscalingPolicy,
+}
+
+/// Accelerators of a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hardware {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub count: u32,
+}
+
 /// All settings of a version: what a create and an update send, each time whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Request {
+pub(super) struct WholeRequest {
     pub name: String,
     pub instance_option_id: String,
     pub advanced: Advanced,
@@ -174,4 +214,23 @@ pub(super) struct Advanced {
     pub queue_backpressure_metric_kind: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_backpressure_metric_threshold: Option<f64>,
+}
+
+impl Advanced {
+    /// Whether these are the settings of a version that says nothing about them.
+    pub(super) fn is_usual(&self) -> bool {
+        *self
+            == Self {
+                tokenizer_skip_special_tokens: true,
+                tokenizer_add_special_tokens: true,
+                max_batch_size: None,
+                max_token_count: None,
+                enable_content_logging: None,
+                max_input_length: None,
+                max_context_length: None,
+                queue_timeout_ms: None,
+                queue_backpressure_metric_kind: None,
+                queue_backpressure_metric_threshold: None,
+            }
+    }
 }

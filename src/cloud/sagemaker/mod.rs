@@ -39,7 +39,7 @@ use self::memory::{Memories, Memory, Note};
 use self::settings::Service;
 use self::state::Standing;
 use self::types::{Alarm, Alarms, DescribeAlarms, Endpoint, EndpointName as Named};
-use super::{Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint};
+use super::{Adopted, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, Notes, ObservedEndpoint};
 use crate::clock::{Clock, SystemClock};
 use crate::fleet::Fleet;
 use crate::spec::{
@@ -204,7 +204,7 @@ impl Cloud for SagemakerCloud {
             // Autoscaling has made the fleet what it is, and the update keeps it.
             problems.extend(policy::check_batch("batch.size", policy::batch_size(policy), instances));
         }
-        Ok(problems)
+        Ok(problems.into_iter().map(|problem| problem.below("policy")).collect())
     }
 
     async fn pin(&self, _: &VersionSpec) -> Result<Result<Pins, Vec<Problem>>, CloudError> {
@@ -297,8 +297,9 @@ impl Cloud for SagemakerCloud {
         &self,
         endpoint: &EndpointName,
         number: VersionNumber,
-    ) -> Result<Option<PinnedVersion>, CloudError> {
-        self.take_over(endpoint, number).await
+    ) -> Result<Option<Adopted>, CloudError> {
+        let version = self.take_over(endpoint, number).await?;
+        Ok(version.map(|version| Adopted { version, creator: None }))
     }
 
     fn drive(&self) -> Drive<'_> {

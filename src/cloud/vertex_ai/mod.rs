@@ -37,7 +37,7 @@ use self::memory::Memory;
 use self::settings::Place;
 use self::state::State;
 use super::{
-    Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, GateQuestion, Notes, ObservedEndpoint,
+    Adopted, Cloud, CloudError, CloudErrorKind, Drive, EndpointAddress, GateQuestion, Notes, ObservedEndpoint,
 };
 use crate::fleet::GateAnswer;
 use crate::fleet::metric::{Measured, Measurements, judge, read_value};
@@ -134,8 +134,9 @@ impl Cloud for VertexAiCloud {
         &self,
         endpoint: &EndpointName,
         number: VersionNumber,
-    ) -> Result<Option<PinnedVersion>, CloudError> {
-        self.take_over(endpoint, number).await
+    ) -> Result<Option<Adopted>, CloudError> {
+        let version = self.take_over(endpoint, number).await?;
+        Ok(version.map(|version| Adopted { version, creator: None }))
     }
 
     async fn read_gate(&self, question: &GateQuestion<'_>) -> Result<GateAnswer, CloudError> {
@@ -176,7 +177,7 @@ impl Cloud for VertexAiCloud {
             if !self.client.has_alert_policy(alert).await? {
                 let detail = format!("Cloud Monitoring has no alert policy `{alert}`.");
                 let problem = Problem::at("cloud_monitoring_alert", "No such alert policy", detail);
-                problems.push(problem.within("gates", index));
+                problems.push(problem.within("gates", index).below("policy"));
             }
         }
         Ok(problems)

@@ -97,3 +97,53 @@ fn a_plan_is_rolled_back_in_the_middle() {
         assert_eq!(plan.change("sluice_endpoint.chat")["after"]["version"], 1);
     }
 }
+
+#[test]
+fn a_plan_by_time_is_paused_and_goes_on_from_there() {
+    let world = World::with(Knobs { auto: 0, ..Knobs::default() });
+    let timed = |image: &str| six(image).policy("batch = { size = 2, bake = \"60s\" }");
+    world.emulator.state().knobs.auto = 5;
+    world.apply(&timed("reg/x:1"));
+    world.emulator.state().knobs.auto = 0;
+    world.write(&timed("reg/x:2"));
+    let apply = world.workspace.start_terraform(&["apply", "-auto-approve"]);
+    eventually("the plan is released", || world.bodies("UpdateServiceRollout").len() >= 2);
+    world.emulator.state().advance(30);
+    assert_eq!(updated(&world), 2);
+    says(&world, "pause");
+    eventually("the plan stands still", || {
+        world.bodies("UpdateServiceRollout").last().is_some_and(|body| body["Paused"] == true)
+    });
+    world.emulator.state().advance(600);
+    assert_eq!(updated(&world), 2, "no batch begins in a pause");
+    world.emulator.state().knobs.auto = 5;
+    says(&world, "resume");
+    apply.wait().succeeded();
+    world.serves(1, "reg/x:2", 6);
+    world.workspace.plans_nothing();
+}
+
+#[test]
+fn batches_are_adjusted_while_they_wait() {
+    let (world, apply) = waiting(Knobs { auto: 5, ..Knobs::default() });
+    let adjust = ["adjust", "chat", "--cloud", "eas", "--batch-size", "4"];
+    world.workspace.sluice(&adjust).succeeded();
+    says(&world, "resume");
+    apply.wait().succeeded();
+    world.serves(1, "reg/x:2", 6);
+    let told = world.bodies("UpdateServiceRollout");
+    assert_eq!(told.last().unwrap()["Partition"]["Partition"], "0", "four at once were all that was left");
+    world.workspace.plans_nothing();
+}
+
+#[test]
+fn batches_that_wait_go_on_by_time_once_that_is_adjusted() {
+    let (world, apply) = waiting(Knobs { auto: 5, ..Knobs::default() });
+    let adjust = ["adjust", "chat", "--cloud", "eas", "--pause", "none", "--bake", "1s"];
+    world.workspace.sluice(&adjust).succeeded();
+    says(&world, "resume");
+    apply.wait().succeeded();
+    world.serves(1, "reg/x:2", 6);
+    let told = world.bodies("UpdateServiceRollout");
+    assert!(told.iter().any(|body| body["Batch"]["BatchSize"] == "2" && body["Batch"]["Interval"] == "1s"));
+}

@@ -63,7 +63,7 @@ fn without_the_image_to_go_back_to_nothing_is_stopped() {
 fn a_stalled_update_is_rolled_back_by_its_deadline() {
     let world = with_bad_image(Knobs { auto: 5, latest: Latest::Untold, ..Knobs::default() });
     world.emulator.state().images.set("reg/x:2", Image { devices: false, ..Image::default() });
-    let impatient = "min_ready = \"0s\"\n    progress_deadline = \"2s\"";
+    let impatient = "progress_deadline = \"2s\"";
     world
         .fails(&Config::image("reg/x:2").policy(impatient), &["was not updated to v1", "No progress for 2s"]);
     world.runs("reg/x:1", 4);

@@ -84,3 +84,25 @@ fn a_rollback_behind_our_back_is_seen_and_repaired() {
     world.serves(1, "reg/x:2", 4);
     world.workspace.plans_nothing();
 }
+
+#[test]
+fn a_version_counts_once_it_has_stayed_ready() {
+    let world = World::new();
+    world.apply(&Config::image("reg/x:1"));
+    let patient = "max_surge = 1\n    max_unavailable = 0\n    min_ready = \"2s\"".to_owned();
+    let output = world.apply(&Config::image("reg/x:2").with(|config| config.policy = patient));
+    assert!(
+        output.stdout.contains("count v1 once all its replicas have stayed ready for 2s"),
+        "{}",
+        output.stdout
+    );
+    world.serves(1, "reg/x:2", 4);
+    let at = |kind: &str| -> jiff::Timestamp {
+        let notes = world.notes();
+        let note = notes.iter().find(|note| !note[kind].is_null()).expect("it was noted");
+        note[kind]["at"].as_str().unwrap().parse().unwrap()
+    };
+    let ended = world.state()["rollout"]["ended_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    // The end is told in whole seconds.
+    assert!(ended.as_second() - at("ready").as_second() >= 1);
+}

@@ -1,10 +1,12 @@
 //! The real `terraform` against the emulator, story by story.
 
+mod adoption;
 mod batches;
 mod canary;
 mod failure;
 mod faults;
 mod interrupt;
+mod keys;
 mod lifecycle;
 mod refusals;
 mod versions;
@@ -48,7 +50,7 @@ impl Config {
             own: String::new(),
             endpoint: String::new(),
             pinned: None,
-            policy: "max_surge = 1\n    max_unavailable = 0".to_owned(),
+            policy: "max_surge = 1\n    max_unavailable = 0\n    min_ready = \"0s\"".to_owned(),
         }
     }
 
@@ -77,7 +79,12 @@ impl World {
             ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", KEY.1),
             ("ALIBABA_CLOUD_REGION", REGION),
         ];
-        Self { emulator: Emulator::start(knobs), workspace: Workspace::new(&keys) }
+        Self::with_environment(knobs, &keys)
+    }
+
+    /// Where Terraform finds its keys in another way.
+    pub fn with_environment(knobs: Knobs, environment: &[(&str, &str)]) -> Self {
+        Self { emulator: Emulator::start(knobs), workspace: Workspace::new(environment) }
     }
 
     pub fn write(&self, config: &Config) {
@@ -91,6 +98,8 @@ impl World {
   ledger = "{ledger}"
   eas = {{
     endpoint_url  = "http://{authority}"
+    sts_url       = "http://{authority}"
+    metadata_url  = "http://{authority}/latest"
     poll_interval = "20ms"
   }}
 }}
@@ -160,6 +169,14 @@ resource "sluice_endpoint" "chat" {{
             document["containers"][0]["image"].as_str().unwrap()
         });
         assert!(images.clone().all(|found| found == image), "{:?}", images.collect::<Vec<_>>());
+    }
+
+    /// What the adapter noted, oldest first.
+    pub fn notes(&self) -> Vec<Value> {
+        let folder = self.workspace.path("ledger/eas/chat/notes");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files.iter().map(|file| serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()).collect()
     }
 
     /// How often an operation was called.

@@ -16,6 +16,27 @@ fn what_the_service_lacks_is_refused_in_the_plan() {
 }
 
 #[test]
+fn a_service_stays_in_its_workspace() {
+    let world = World::new();
+    let within = |workspace: &str| {
+        Config::image("reg/x:1")
+            .with(|config| config.endpoint = format!("eas = {{ workspace_id = \"{workspace}\" }}"))
+    };
+    world.apply(&within("123"));
+    assert_eq!(world.emulator.state().services["chat"].workspace, "123");
+    for moved in [within("456"), Config::image("reg/x:1")] {
+        world.write(&moved);
+        let output = world.workspace.terraform(&["plan"]);
+        output.failed_with(&["A service cannot move", "workspace 123"]);
+    }
+    world.write(&within("456"));
+    let output = world.workspace.terraform(&["plan"]);
+    assert!(output.message().contains("workspace_id = \"456\""), "it names the place: {}", output.message());
+    world.write(&within("123"));
+    world.workspace.plans_nothing();
+}
+
+#[test]
 fn batches_need_a_service_that_was_created_for_them() {
     let world = World::new();
     world.apply(&Config::image("reg/x:1"));

@@ -69,6 +69,8 @@ pub struct Knobs {
     pub held: &'static str,
     /// Versions that are kept.
     pub retention: usize,
+    /// Seconds for which temporary keys are good.
+    pub key_life: i64,
     /// Traffic state and weight of a service that was created in a group.
     pub joins: (&'static str, i64),
 }
@@ -87,6 +89,7 @@ impl Default for Knobs {
             halted: "Updating",
             held: "Updating",
             retention: 10,
+            key_life: 3_600,
             joins: ("grouping", -1),
         }
     }

@@ -10,6 +10,7 @@ mod calls;
 mod document;
 pub mod fault;
 mod group;
+pub mod keys;
 pub mod knobs;
 mod lists;
 mod operation;

@@ -15,10 +15,14 @@ use tokio::sync::oneshot;
 
 use super::calls;
 use super::fault::Kind;
+use super::keys;
 use super::operation::Operation;
 use super::refusal::Refusal;
 use super::signature;
 use super::state::{Recorded, State};
+
+/// The version of the service's operations.
+const VERSION: &str = "2021-07-01";
 
 /// A request, taken apart.
 #[derive(Debug, Clone)]
@@ -72,6 +76,9 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             if call.path.starts_with("/api/predict/") {
                 Ok(infer(&mut state, &call))
+            } else if let Some(given) = keys::answer(&mut state, &call) {
+                let (status, body) = given;
+                Ok(plain(status, &body))
             } else {
                 answer(&mut state, &call)
             }
@@ -95,7 +102,8 @@ async fn take_apart(request: Request<Incoming>) -> io::Result<Call> {
     })
 }
 
-fn parse_query(query: &str) -> Vec<(String, String)> {
+/// The pairs of a query or of a form, decoded.
+pub fn parse_query(query: &str) -> Vec<(String, String)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {
@@ -151,7 +159,7 @@ fn answer(state: &mut State, call: &Call) -> io::Result<Answer> {
 }
 
 fn checked(state: &mut State, call: &Call, operation: Option<Operation>) -> Result<Value, Refusal> {
-    signature::check(call, &mut state.nonces)?;
+    signature::check(call, VERSION, &mut state.nonces)?;
     let unknown = || Refusal::new(404, "InvalidAction.NotFound", "Specified api is not found.");
     let operation = operation.ok_or_else(unknown)?;
     if operation.name != call.header("x-acs-action") {

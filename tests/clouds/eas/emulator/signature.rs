@@ -13,14 +13,13 @@ use super::server::Call;
 use super::{KEY, TEMPORARY_KEY};
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
-const VERSION: &str = "2021-07-01";
 /// How far a client's clock may be off.
 const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 const NEEDED: [&str; 6] =
     ["host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce", "x-acs-content-sha256"];
 
 /// Refuses a call that is not signed as it should be. Remembers its nonce.
-pub fn check(call: &Call, nonces: &mut BTreeSet<String>) -> Result<(), Refusal> {
+pub fn check(call: &Call, version: &str, nonces: &mut BTreeSet<String>) -> Result<(), Refusal> {
     let authorization = Authorization::parse(call.header("authorization"))?;
     for name in NEEDED {
         if call.header(name).is_empty() {
@@ -33,7 +32,7 @@ pub fn check(call: &Call, nonces: &mut BTreeSet<String>) -> Result<(), Refusal> 
     if let Some((name, _)) = call.headers.iter().find(|(name, _)| must_be_signed(name, &authorization)) {
         return Err(incomplete(&format!("The header {name} is not signed.")));
     }
-    if call.header("x-acs-version") != VERSION {
+    if call.header("x-acs-version") != version {
         return Err(Refusal::new(400, "InvalidVersion", "The specified version is not valid."));
     }
     check_date(call.header("x-acs-date"))?;

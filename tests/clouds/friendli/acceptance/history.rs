@@ -49,13 +49,11 @@ fn an_endpoint_goes_from_v0_to_v2_and_back_to_the_settings_of_v0_as_v3() {
 }
 
 fn has_a_history(stage: &Stage) {
-    let told = stage.workspace.sluice(&["history", "chat", "--cloud", "friendli", "--json"]).succeeded();
-    let history: Value = serde_json::from_str(&told.stdout).unwrap();
-    let history: Vec<&Value> = history.as_array().unwrap().iter().rev().collect();
+    let history = stage.history();
     assert_eq!(history.len(), 4);
     for (number, comment) in ["first", "newer weights", "larger batches", "as it was"].into_iter().enumerate()
     {
-        let version = history[number];
+        let version = &history[number];
         assert_eq!((&version["number"], &version["comment"]), (&json!(number), &json!(comment)));
         assert!(version["created_by"].as_str().is_some_and(|by| !by.is_empty()), "{version}");
         assert!(version["created_at"].is_string(), "{version}");

@@ -1,5 +1,6 @@
 //! The real `terraform` against the emulator.
 
+mod artifacts;
 mod at_rest;
 mod clients;
 mod drift;
@@ -9,6 +10,8 @@ mod import;
 mod lost;
 mod refused;
 mod resume;
+
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -123,10 +126,36 @@ impl Stage {
 
     /// What the adapter noted, oldest first.
     fn notes(&self) -> Vec<Value> {
-        let folder = self.workspace.path("ledger/friendli/chat/notes");
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-        files.sort();
+        let files = self.note_files();
         files.iter().map(|file| serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()).collect()
+    }
+
+    /// The files of the notes. Those that are being written have a `#` in their name.
+    fn note_files(&self) -> Vec<PathBuf> {
+        let Ok(folder) = std::fs::read_dir(self.workspace.path("ledger/friendli/chat/notes")) else {
+            return Vec::new();
+        };
+        let mut files: Vec<PathBuf> = folder.map(|file| file.unwrap().path()).collect();
+        files.retain(|file| !file.to_string_lossy().contains('#'));
+        files.sort();
+        files
+    }
+
+    /// Removes what was noted after the first note of this kind, as if the process had died in between.
+    #[track_caller]
+    fn forget_after(&self, last: &str) {
+        let kept = self.notes().iter().position(|note| note["note"] == last).expect("it was noted");
+        for file in self.note_files().into_iter().skip(kept + 1) {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+
+    /// Every version, oldest first.
+    fn history(&self) -> Vec<Value> {
+        let told = self.workspace.sluice(&["history", "chat", "--cloud", "friendli", "--json"]).succeeded();
+        let mut history: Vec<Value> = serde_json::from_str(&told.stdout).unwrap();
+        history.reverse();
+        history
     }
 
     /// The answers that clients got since there were so many.

@@ -51,6 +51,25 @@ fn a_missing_key_and_a_missing_project_are_told_with_what_to_set() {
 }
 
 #[test]
+fn key_team_and_project_may_stand_in_the_provider_block_and_win_over_the_environment() {
+    let stage = Stage::new();
+    let block = "token = \"flp_alice\", team = \"team-other\", project = \"prj-research\", endpoint_url";
+    let config = Config::new("main", 64, "first").text(&stage).replace("endpoint_url", block);
+    let variables = [
+        ("FRIENDLI_TOKEN", "not-a-key"),
+        ("FRIENDLI_PROJECT_ID", "prj-serving"),
+        ("FRIENDLI_TEAM_ID", "team-strange"),
+    ];
+    let workspace = crate::workspace::Workspace::new(&variables);
+    workspace.write(&config);
+    workspace.apply();
+    workspace.plans_nothing();
+    let created = &stage.emulator.requests(super::super::emulator::Operation::Create)[0].body;
+    assert_eq!(created["projectId"], "prj-research");
+    workspace.terraform(&["destroy", "-auto-approve"]).succeeded();
+}
+
+#[test]
 fn a_team_is_asked_for_in_its_name() {
     let stage = Stage::new();
     let config = Config::new("main", 64, "first").text(&stage);

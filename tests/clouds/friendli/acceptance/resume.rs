@@ -45,23 +45,36 @@ fn a_failure_that_nobody_watched_is_an_error_of_the_next_apply() {
     stage.plans(0, 1);
 }
 
-#[test]
-fn a_create_that_was_killed_is_imported_and_taken_up() {
+/// A create that was killed once this was noted, and nothing after it.
+fn killed_create(last: &str) -> Stage {
     let stage = Stage::new();
     stage.emulator.tell(Instruction::PassWithEachLook(0));
     stage.write(&Config::new("main", 64, "first"));
     let running = stage.workspace.start_terraform(&["apply", "-auto-approve"]);
-    eventually("the endpoint is made", || !stage.emulator.ids().is_empty());
-    let plugin =
-        processes::that_name(&stage.workspace.path("")).into_iter().find(processes::Process::is_plugin);
-    processes::kill(plugin.expect("the provider runs").pid);
+    eventually("the endpoint is found and its version is known", || {
+        let notes = stage.notes();
+        ["found", "minted"].iter().all(|kind| notes.iter().any(|note| note["note"] == **kind))
+    });
+    let plugins = processes::that_name(&stage.workspace.path(""));
+    for plugin in plugins.iter().filter(|process| process.is_plugin()) {
+        processes::kill(plugin.pid);
+    }
     assert_ne!(running.wait().code, Some(0));
+    stage.forget_after(last);
     stage.emulator.tell(Instruction::PassWithEachLook(20));
-    stage.workspace.terraform(&["import", ENDPOINT, "friendli/chat"]).succeeded();
-    stage.workspace.apply();
-    assert_eq!((stage.emulator.ids().len(), stage.emulator.requests(Operation::Create).len()), (1, 1));
-    assert_eq!((stage.emulator.serving(), &stage.chat()["status"]), (Some(0), &json!("serving")));
-    stage.workspace.plans_nothing();
+    stage
+}
+
+#[test]
+fn a_create_is_imported_and_taken_up_wherever_it_was_killed() {
+    for last in ["creating", "minted", "found"] {
+        let stage = killed_create(last);
+        stage.workspace.terraform(&["import", ENDPOINT, "friendli/chat"]).succeeded();
+        stage.workspace.apply();
+        assert_eq!((stage.emulator.ids().len(), stage.emulator.requests(Operation::Create).len()), (1, 1));
+        assert_eq!((stage.emulator.serving(), &stage.chat()["status"]), (Some(0), &json!("serving")));
+        stage.workspace.plans_nothing();
+    }
 }
 
 #[test]

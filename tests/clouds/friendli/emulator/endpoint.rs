@@ -72,6 +72,11 @@ impl Endpoint {
         }
     }
 
+    /// Seconds since it was made.
+    pub fn age(&self, now: Seconds) -> Seconds {
+        now - self.created_at
+    }
+
     /// The settings that are wanted.
     pub fn settings(&self) -> &Settings {
         &self.versions[&self.wanted].settings

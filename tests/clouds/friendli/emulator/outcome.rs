@@ -34,6 +34,10 @@ pub struct Habits {
     pub updates_at_rest: bool,
     /// Nobody counts replicas.
     pub counts_nothing: bool,
+    /// The history names the author of each version, and not the creator of the endpoint.
+    pub names_authors: bool,
+    /// How old an endpoint is when lists begin to show it.
+    pub listed_after: i64,
     /// How long an update takes. With none, nobody ever sees that it goes on.
     pub seconds_of_update: i64,
 }
@@ -46,6 +50,8 @@ impl Default for Habits {
             keeps_failed_numbers: true,
             updates_at_rest: false,
             counts_nothing: false,
+            names_authors: false,
+            listed_after: 0,
             seconds_of_update: 60,
         }
     }

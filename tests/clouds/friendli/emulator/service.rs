@@ -87,6 +87,7 @@ impl Service {
         let now = self.clock.now();
         let mine = self.endpoints.values().rev().filter(|endpoint| {
             endpoint.identity.team == caller.team
+                && endpoint.age(now) >= self.habits.listed_after
                 && project.is_none_or(|project| endpoint.identity.project == project)
         });
         Ok(page.cut(mine.map(|endpoint| (endpoint.identity.id.clone(), endpoint.status(now))).collect()))
@@ -115,6 +116,9 @@ impl Service {
             let mut shown = version.settings.shown(&endpoint.identity, super::settings::Counts::default());
             for count in ["currReplicaCnt", "desiredReplicaCnt", "updatedReplicaCnt"] {
                 shown[count] = counts[count].clone();
+            }
+            if habits.names_authors {
+                shown["creatorId"] = json!(version.author);
             }
             shown
         };
@@ -204,6 +208,11 @@ impl Service {
             "teamId": caller.team,
             "teamName": null,
         }))
+    }
+
+    /// The keys of the webhook are forgotten.
+    pub fn forget_keys(&mut self) {
+        self.keys.clear();
     }
 
     /// Which version of an endpoint answers a request, if one does.
