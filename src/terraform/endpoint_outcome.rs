@@ -215,6 +215,16 @@ pub(super) fn not_deleted(name: &EndpointName, late: Option<TimeSpan>, diagnosti
     diagnostics.error_at(&Path::root(), format!("Endpoint `{name}` is not deleted yet"), detail);
 }
 
+/// Reports a look that was not waited for.
+pub(super) fn not_seen(name: &EndpointName, limit: TimeSpan, diagnostics: &mut Diagnostics) {
+    let detail = format!(
+        "The cloud and the ledger had not told how it is after {limit}, the limit in timeouts.read. The state stays as \
+         it was. Refresh again, or raise the limit."
+    );
+    let summary = format!("Endpoint `{name}` was not seen in time");
+    diagnostics.error_at(&Path::from("timeouts.read"), summary, detail);
+}
+
 fn failed_to_run(error: &EngineError, view: Option<&EndpointView>) -> String {
     let what = sentence(&Chain(error).to_string());
     let next = match error {
