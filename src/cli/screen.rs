@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _, stdout};
 use jiff::Timestamp;
 
 use super::CliError;
-use crate::engine::{bar, printable};
+use crate::engine::follow::{bar, printable};
 use crate::fleet::Fleet;
 use crate::ledger::Entry;
 use crate::rollout::Record;

@@ -6,7 +6,8 @@ use super::place::Place;
 use super::screen::Screen;
 use super::{CliError, block_on, failed, print};
 use crate::clock::{Clock as _, SystemClock};
-use crate::engine::{Follower, News, RolloutView, ending, line};
+use crate::engine::RolloutView;
+use crate::engine::follow::{Follower, News, ending, line};
 use crate::ledger::Entry;
 use crate::spec::EndpointName;
 

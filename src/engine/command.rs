@@ -73,7 +73,7 @@ pub async fn command(
         return Err(CommandError::NoRollout { endpoint: endpoint.clone() });
     };
     let rollout = journal.revision();
-    if let Some(why) = command.is_idle(&entry.record) {
+    if let Some(why) = command.why_idle(&entry.record) {
         return Err(CommandError::Idle { rollout, why });
     }
     let given = GivenCommand { command, by: this_process().name, at: now };

@@ -10,7 +10,7 @@ mod bring_back;
 mod command;
 mod delete;
 mod error;
-mod follow;
+pub mod follow;
 mod gates;
 mod holder;
 mod notes;
@@ -27,7 +27,6 @@ use std::time::Duration;
 
 pub use command::{CommandError, Told, command};
 pub use error::EngineError;
-pub use follow::{Follower, News, bar, ending, line, printable};
 pub use holder::this_process;
 pub use notes::LedgerNotes;
 pub use run::{Report, Target};

@@ -53,7 +53,7 @@ impl Command {
     }
 
     /// Why it would change nothing now, if it would not.
-    pub fn is_idle(self, record: &Record) -> Option<&'static str> {
+    pub fn why_idle(self, record: &Record) -> Option<&'static str> {
         match self {
             Self::Promote if record.is_rolling_back() => Some("is going back and has no canary to promote"),
             Self::Promote if record.canary.promoted => Some("has promoted its canary already"),

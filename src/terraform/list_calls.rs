@@ -9,7 +9,7 @@ use super::diagnostics::{self, Diagnostics, Report};
 use super::dynamic::{config, to_wire};
 use super::event_calls::Event;
 use super::identity::identity;
-use super::list::ListResource;
+use super::list::{ListResource, Listed};
 use super::plan::storable;
 use super::resource::{Context, ManagedResource};
 use super::value::Path;
@@ -95,8 +95,8 @@ impl Search<'_> {
             if found.has_errors() {
                 break;
             }
-            let Some(event) = listed.and_then(|listed| self.event(listed)) else { continue };
-            if self.events.send(event).await.is_err() {
+            let Some(listed) = listed else { continue };
+            if self.events.send(self.event(listed)).await.is_err() {
                 break;
             }
             left -= 1;
@@ -104,16 +104,16 @@ impl Search<'_> {
         Some(())
     }
 
-    fn event(&self, listed: super::list::Listed) -> Option<wire::ListResourceEvent> {
+    fn event(&self, listed: Listed) -> wire::ListResourceEvent {
         let schema = self.resource.schema();
-        let identity = identity(self.resource, &listed.state)?;
+        let identity = identity(self.resource, &listed.state);
         let object =
             self.request.include_resource_object.then(|| to_wire(schema, &storable(schema, listed.state)));
-        Some(wire::ListResourceEvent {
-            identity: Some(identity),
+        wire::ListResourceEvent {
+            identity,
             display_name: listed.display_name,
             resource_object: object,
             diagnostic: Vec::new(),
-        })
+        }
     }
 }

@@ -98,7 +98,7 @@ async fn a_rollout_is_watched_line_by_line_and_goes_on_when_an_action_says_so() 
     assert_eq!(state.attribute("live_version").as_i64(), Some(1));
     let (told, failed) = invoke(client, "sluice_pause_rollout", json!({ "endpoint": "chat" })).await;
     assert!(told.is_empty());
-    assert_eq!(failed[0].summary, "Nothing was told to pause");
+    assert_eq!(failed[0].summary, "No rollout was told to pause");
     assert_eq!(failed[0].detail, "No rollout of endpoint `chat` is under way. Nothing was changed.");
 }
 

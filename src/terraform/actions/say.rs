@@ -125,7 +125,7 @@ fn report(error: &CommandError, command: Command, diagnostics: &mut Diagnostics)
     let detail = sentence(&crate::cloud::Chain(error).to_string());
     diagnostics.error_at(
         &path,
-        format!("Nothing was told to {}", command.as_str()),
+        format!("No rollout was told to {}", command.as_str()),
         format!("{detail} Nothing was changed."),
     );
 }

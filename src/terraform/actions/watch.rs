@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{endpoint, place};
 use crate::cloud::Chain;
-use crate::engine::{Follower, News, ending, line};
+use crate::engine::follow::{Follower, News, ending, line};
 use crate::ledger::LedgerError;
 use crate::rollout::Record;
 use crate::spec::{CloudName, EndpointName, TimeSpan};
