@@ -64,11 +64,21 @@ pub fn adjust(arguments: &AdjustArguments) -> Result<String, CliError> {
 async fn give(arguments: &CommandArguments, command: Command) -> Result<String, CliError> {
     let (ledger, cloud) = (arguments.place.ledger()?, arguments.place.cloud);
     let told = engine::command(&ledger, cloud, &arguments.endpoint, command, SystemClock.now()).await;
-    let told = told.map_err(|error| match error {
-        CommandError::Ledger(error) => failed(&error),
-        refused => CliError::Input(refused.to_string()),
-    })?;
-    if arguments.json { to_json(&told) } else { Ok(told.to_string()) }
+    match told {
+        Ok(told) if arguments.json => to_json(&told),
+        Ok(told) => Ok(told.to_string()),
+        Err(CommandError::Ledger(error)) => Err(failed(&error)),
+        Err(none @ CommandError::NoRollout { .. }) => {
+            let others = arguments.place.others(&ledger, &arguments.endpoint).await;
+            let in_ledger = if others.is_empty() {
+                others
+            } else {
+                format!(" in the ledger at {}{others}", ledger.url())
+            };
+            Err(CliError::Input(format!("{none}{in_ledger}")))
+        }
+        Err(refused) => Err(CliError::Input(refused.to_string())),
+    }
 }
 
 fn batch_pause(text: &str) -> Result<BatchPause, String> {

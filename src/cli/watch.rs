@@ -31,12 +31,14 @@ pub fn run(arguments: &WatchArguments) -> Result<String, CliError> {
 
 async fn follow(arguments: &WatchArguments) -> Result<String, CliError> {
     let WatchArguments { endpoint, place, json } = arguments;
-    let mut follower = Follower::new(place.ledger()?, place.cloud, endpoint.clone());
+    let ledger = place.ledger()?;
+    let mut follower = Follower::new(ledger.clone(), place.cloud, endpoint.clone());
     let mut screen = Screen::open().filter(|_| !json);
     loop {
         let news = follower.look().await.map_err(|error| failed(&error))?;
-        let News { entries, newest, is_last } =
-            news.ok_or_else(|| CliError::Input(format!("endpoint `{endpoint}` has no rollout")))?;
+        let Some(News { entries, newest, is_last }) = news else {
+            return Err(place.no_rollout(&ledger, endpoint, None).await);
+        };
         for entry in &entries {
             match &mut screen {
                 Some(screen) => screen.note(entry),

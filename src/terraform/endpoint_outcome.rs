@@ -8,7 +8,7 @@ use super::value::{Path, Value};
 use crate::cloud::Chain;
 use crate::engine::{EndpointView, EngineError, Report, Target};
 use crate::rollout::{Phase, Record};
-use crate::spec::{CloudName, EndpointName, EndpointSpec, LocalEndpoint, TimeSpan};
+use crate::spec::{CloudName, EndpointName, EndpointSpec, LocalEndpoint, TimeSpan, counted};
 
 /// Fills the computed attributes, and the version that really serves.
 pub(super) fn fill(state: &mut Value, cloud: CloudName, endpoint: &EndpointName, view: &EndpointView) {
@@ -245,8 +245,8 @@ fn serves(view: Option<&EndpointView>) -> String {
     let ready = view.fleet.ready_of(live);
     let others = view.fleet.ready() - ready;
     let others = if others > 0 { format!(", and {others} of other versions") } else { String::new() };
-    let replicas = if ready == 1 { "replica" } else { "replicas" };
-    format!("{live} still serves with {ready} ready {replicas}{others} at {}.", view.url)
+    let ready = counted(ready as u64, "ready replica");
+    format!("{live} still serves with {ready}{others} at {}.", view.url)
 }
 
 fn reason(record: &Record) -> String {

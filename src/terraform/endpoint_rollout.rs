@@ -4,6 +4,7 @@ use super::deployment_policy::decode_policy;
 use super::diagnostics::{Diagnostics, Report, sentence};
 use super::endpoint::{EndpointResource, SETTINGS, endpoint_spec, name_of};
 use super::endpoint_version::version_number;
+use super::minted::numbers_up_to;
 use super::value::{Path, Value};
 use crate::cloud::{Chain, Drive};
 use crate::engine::{Engine, Target};
@@ -30,8 +31,7 @@ impl EndpointResource {
             Ok(Some(record)) => Some(record.pinned()),
             Ok(None) => {
                 let latest = engine.ledger.latest_version(id.cloud, endpoint).await.ok().flatten();
-                let known =
-                    latest.map_or_else(|| "no version yet".into(), |latest| format!("v0 to {latest}"));
+                let known = numbers_up_to(latest);
                 let detail = format!("Endpoint `{endpoint}` has no {number} in the ledger: it has {known}.");
                 diagnostics.error_at(&Path::from("version"), "No such version", detail);
                 None

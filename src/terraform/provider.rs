@@ -12,7 +12,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::action::Action;
 use super::decode::decode;
 use super::deployment_policy::DeploymentPolicyResource;
-use super::diagnostics::{Diagnostics, Report};
+use super::diagnostics::{Diagnostics, Report, sentence};
 use super::endpoint::EndpointResource;
 use super::endpoint_token::EndpointTokenResource;
 use super::endpoint_version::EndpointVersionResource;
@@ -180,7 +180,7 @@ impl Connections {
 }
 
 fn not_opened(error: &LedgerError) -> (String, String) {
-    ("The ledger cannot be opened".to_owned(), Chain(error).to_string())
+    ("The ledger cannot be opened".to_owned(), sentence(&Chain(error).to_string()))
 }
 
 fn local_settings(config: LocalConfig) -> Result<(LocalSettings, PathBuf), (String, String)> {
