@@ -2,15 +2,13 @@
 //! reaches the ledger.
 
 use clap::Args;
-use serde::Serialize;
 
 use super::place::Place;
 use super::{CliError, block_on, failed, to_json};
 use crate::clock::{Clock, SystemClock};
-use crate::engine::this_process;
-use crate::ledger::{Entry, GivenCommand};
-use crate::rollout::{Adjustment, Command, Phase};
-use crate::spec::{BatchPause, CountOrPercent, EndpointName, RolloutRevision, TimeSpan};
+use crate::engine::{self, CommandError};
+use crate::rollout::{Adjustment, Command};
+use crate::spec::{BatchPause, CountOrPercent, EndpointName, TimeSpan};
 
 /// Whose rollout to command.
 #[derive(Debug, Args)]
@@ -48,16 +46,6 @@ struct Batches {
     pause: Option<BatchPause>,
 }
 
-/// What was laid down, and for whom.
-#[derive(Serialize)]
-struct Answer<'a> {
-    endpoint: &'a EndpointName,
-    rollout: RolloutRevision,
-    command: Command,
-    /// Whoever obeys it now; nothing when it waits for the next apply.
-    held_by: Option<&'a str>,
-}
-
 /// Gives a command to the rollout that is under way.
 pub fn run(arguments: &CommandArguments, command: Command) -> Result<String, CliError> {
     block_on(give(arguments, command))?
@@ -74,51 +62,22 @@ pub fn adjust(arguments: &AdjustArguments) -> Result<String, CliError> {
 }
 
 async fn give(arguments: &CommandArguments, command: Command) -> Result<String, CliError> {
-    let ledger = arguments.place.ledger()?;
-    let endpoint = &arguments.endpoint;
-    let current =
-        ledger.current_rollout(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
-    let under_way = current.filter(|(_, entry)| !entry.record.phase.is_terminal());
-    let Some((journal, entry)) = under_way else {
-        return Err(CliError::Input(format!("no rollout of endpoint `{endpoint}` is under way")));
-    };
-    check(&entry, command)?;
-    let now = SystemClock.now();
-    let given = GivenCommand { command, by: this_process().name, at: now };
-    let rollout = journal.revision();
-    ledger.command(arguments.place.cloud, endpoint, rollout, &given).await.map_err(|error| failed(&error))?;
-    let held_by = Some(entry.lease.holder.name.as_str()).filter(|_| entry.lease.until > now);
-    if arguments.json {
-        return to_json(&Answer { endpoint, rollout, command, held_by });
-    }
-    let word = command.as_str();
-    Ok(match held_by {
-        Some(holder) => format!("{word}: told rollout {rollout} of {endpoint}, held by {holder}"),
-        None => format!(
-            "{word}: laid down for rollout {rollout} of {endpoint}; nobody holds it, so the next apply obeys it"
-        ),
-    })
-}
-
-/// A word that would change nothing is a mistake of the caller.
-fn check(entry: &Entry, command: Command) -> Result<(), CliError> {
-    let record = &entry.record;
-    let revision = record.revision;
-    let refuse = |why: &str| Err(CliError::Input(format!("rollout {revision} {why}")));
-    match command {
-        Command::Promote if record.is_rolling_back() => refuse("is going back and has no canary to promote"),
-        Command::Promote if record.canary.promoted => refuse("has promoted its canary already"),
-        Command::Promote if record.policy.effective_canary().is_none() => refuse("has no canary to promote"),
-        Command::Adjust(_) if record.is_rolling_back() => {
-            refuse("is going back and has no batches to adjust")
+    let (ledger, cloud) = (arguments.place.ledger()?, arguments.place.cloud);
+    let told = engine::command(&ledger, cloud, &arguments.endpoint, command, SystemClock.now()).await;
+    match told {
+        Ok(told) if arguments.json => to_json(&told),
+        Ok(told) => Ok(told.to_string()),
+        Err(CommandError::Ledger(error)) => Err(failed(&error)),
+        Err(none @ CommandError::NoRollout { .. }) => {
+            let others = arguments.place.others(&ledger, &arguments.endpoint).await;
+            let in_ledger = if others.is_empty() {
+                others
+            } else {
+                format!(" in the ledger at {}{others}", ledger.url())
+            };
+            Err(CliError::Input(format!("{none}{in_ledger}")))
         }
-        Command::Adjust(_) if record.phase == Phase::KeepingWarm => {
-            refuse("has replaced its last batch already")
-        }
-        Command::Adjust(adjustment) if record.policy.batch.is_none() && adjustment.size.is_none() => {
-            refuse("has no batches: give their size too, with --batch-size")
-        }
-        _ => Ok(()),
+        Err(refused) => Err(CliError::Input(refused.to_string())),
     }
 }
 

@@ -110,7 +110,9 @@ async fn read_history(arguments: &HistoryArguments) -> Result<Vec<Line>, CliErro
     let numbers =
         ledger.version_numbers(arguments.place.cloud, endpoint).await.map_err(|error| failed(&error))?;
     if numbers.is_empty() {
-        let message = format!("endpoint `{endpoint}` has no versions in the ledger at {}", ledger.url());
+        let others = arguments.place.others(&ledger, endpoint).await;
+        let message =
+            format!("endpoint `{endpoint}` has no versions in the ledger at {}{others}", ledger.url());
         return Err(CliError::Input(message));
     }
     let rollout =

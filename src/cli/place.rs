@@ -10,7 +10,10 @@ use crate::cloud::local::{LocalCloud, LocalSettings};
 use crate::cloud::{Chain, CloudSettings};
 use crate::engine::Engine;
 use crate::ledger::{Ledger, address};
-use crate::spec::CloudName;
+use crate::spec::{CloudName, EndpointName, RolloutRevision};
+
+/// Names that are told to somebody who mistyped one.
+const OTHERS_MAX: usize = 8;
 
 /// Where the cloud and the ledger are.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +42,36 @@ impl Place {
         let settings = CloudSettings { local, ..CloudSettings::default() };
         let connected = Engine::connect(self.cloud, &settings, self.ledger()?).await;
         connected.map_err(|error| CliError::Failed(error.chain()))
+    }
+
+    /// What a ledger knows instead of an endpoint that it does not know, for those who mistyped its name.
+    pub async fn others(&self, ledger: &Ledger, endpoint: &EndpointName) -> String {
+        let cloud = self.cloud;
+        let known = ledger.endpoints(cloud).await.unwrap_or_default();
+        if known.contains(endpoint) {
+            return String::new();
+        }
+        let named: Vec<&str> = known.iter().take(OTHERS_MAX).map(EndpointName::as_str).collect();
+        match known.len() {
+            0 => format!("; it has no endpoint of the {cloud} cloud"),
+            1..=OTHERS_MAX => format!("; of the {cloud} cloud it has {}", named.join(", ")),
+            all => format!("; of the {cloud} cloud it has {all}, such as {}", named.join(", ")),
+        }
+    }
+
+    /// That an endpoint has no rollout, or not this one.
+    pub async fn no_rollout(
+        &self,
+        ledger: &Ledger,
+        endpoint: &EndpointName,
+        rollout: Option<RolloutRevision>,
+    ) -> CliError {
+        let rollout = rollout.map_or_else(String::new, |rollout| format!(" {rollout}"));
+        let others = self.others(ledger, endpoint).await;
+        let url = ledger.url();
+        CliError::Input(format!(
+            "endpoint `{endpoint}` has no rollout{rollout} in the ledger at {url}{others}"
+        ))
     }
 
     /// The ledger. A command never begins one: what it is about was recorded by an apply.

@@ -9,7 +9,7 @@ use super::place::Place;
 use super::{CliError, block_on, failed, print, to_json};
 use crate::engine::{EngineError, Report, RolloutView, Status, Target};
 use crate::rollout::Phase;
-use crate::spec::{EndpointName, VersionNumber};
+use crate::spec::{EndpointName, VersionNumber, counted};
 use crate::version::VersionRecord;
 
 /// What to bring back.
@@ -52,8 +52,9 @@ async fn bring_back(arguments: &RollbackArguments) -> Result<String, CliError> {
     let engine = place.engine().await?;
     let stop = stopped_by_signals()?;
     let view = engine.view(endpoint).await.map_err(|error| failed(&error))?;
-    let view =
-        view.ok_or_else(|| CliError::Input(format!("there is no endpoint `{endpoint}` on the cloud")))?;
+    let view = view.ok_or_else(|| {
+        CliError::Input(format!("there is no endpoint `{endpoint}` on the {} cloud", place.cloud))
+    })?;
     if view.live_version == Some(*to) {
         return Err(CliError::Input(format!("{to} of {endpoint} serves already")));
     }
@@ -80,11 +81,12 @@ fn tell(arguments: &RollbackArguments, version: &VersionRecord, report: &Report)
     let live = fleet.only_ready_version();
     let (record, number) = (&report.record, version.number);
     let ready = live.map_or(0, |live| fleet.ready_of(live));
+    let replicas = counted(ready as u64, "ready replica");
     if record.phase != Phase::Succeeded {
         let why = record.failure.as_ref().map_or_else(String::new, |failure| format!(": {}", failure.reason));
         let serves = live.map_or_else(
             || "several versions serve or none does".to_owned(),
-            |live| format!("{live} still serves with {ready} ready replicas at {}", report.observed.url),
+            |live| format!("{live} still serves with {replicas} at {}", report.observed.url),
         );
         let next = if record.phase == Phase::Interrupted {
             format!("the same command goes on with rollout {}", record.revision)
@@ -108,7 +110,7 @@ fn tell(arguments: &RollbackArguments, version: &VersionRecord, report: &Report)
         });
     }
     Ok(format!(
-        "{number} of {endpoint}, with the settings of {to}, serves with {ready} ready replicas at {}\n\
+        "{number} of {endpoint}, with the settings of {to}, serves with {replicas} at {}\n\
          the next terraform plan shows that as drift: set `version = {}` on the sluice_endpoint to keep it",
         report.observed.url, number.0
     ))

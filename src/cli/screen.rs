@@ -6,13 +6,12 @@ use std::io::{IsTerminal as _, Write as _, stdout};
 use jiff::Timestamp;
 
 use super::CliError;
+use crate::engine::follow::{bar, printable};
 use crate::fleet::Fleet;
 use crate::ledger::Entry;
 use crate::rollout::Record;
-use crate::spec::{TimeSpan, VersionNumber, steers};
+use crate::spec::{TimeSpan, VersionNumber};
 
-/// Cells of a full bar.
-const BAR_WIDTH: u32 = 24;
 /// Sentences of the journal that stay in sight.
 const SENTENCES_MAX: usize = 5;
 /// Columns when the terminal does not say how many it has.
@@ -93,19 +92,6 @@ fn share_of(fleet: &Fleet, version: VersionNumber) -> Option<u32> {
     let total: u32 = weights.values().sum();
     let own = weights.get(&version).copied().unwrap_or_default();
     (own * 100 + total / 2).checked_div(total)
-}
-
-/// Ready replicas as a share of those wanted.
-pub(super) fn bar(ready: usize, wanted: u32) -> String {
-    let ready = u32::try_from(ready).unwrap_or(u32::MAX);
-    let filled = (ready.saturating_mul(BAR_WIDTH) / wanted.max(1)).min(BAR_WIDTH);
-    let cells: String = (0..BAR_WIDTH).map(|cell| if cell < filled { '█' } else { '░' }).collect();
-    format!("{cells} {ready}/{wanted}")
-}
-
-/// Without control characters: what others wrote must not drive the terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|c| !steers(*c)).collect()
 }
 
 #[cfg(test)]

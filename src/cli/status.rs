@@ -56,9 +56,7 @@ async fn look(arguments: &StatusArguments) -> Result<BTreeMap<EndpointName, Endp
     let names = if let Some(name) = &arguments.endpoint {
         vec![name.clone()]
     } else {
-        let folders = engine.ledger.folders(arguments.place.cloud.as_str()).await;
-        let folders = folders.map_err(|error| failed(&error))?;
-        folders.into_iter().filter_map(|name| EndpointName::new(name).ok()).collect()
+        engine.ledger.endpoints(arguments.place.cloud).await.map_err(|error| failed(&error))?
     };
     let mut views = BTreeMap::new();
     for name in names {

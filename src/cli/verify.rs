@@ -57,7 +57,7 @@ async fn check(arguments: &VerifyArguments) -> Result<(RolloutRevision, Verdict)
         None => ledger.current_rollout(arguments.place.cloud, endpoint).await,
     };
     let Some((journal, _)) = found.map_err(|error| failed(&error))? else {
-        return Err(CliError::Input(format!("the ledger at {} has no such rollout", ledger.url())));
+        return Err(arguments.place.no_rollout(&ledger, endpoint, arguments.rollout).await);
     };
     let entries = journal.entries().await.map_err(|error| failed(&error))?;
     Ok((journal.revision(), verify(endpoint, &entries)))

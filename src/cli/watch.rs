@@ -1,20 +1,15 @@
 //! `watch`: a rollout as it goes, from any terminal or machine.
 
-use std::time::Duration;
-
 use clap::Args;
 
 use super::place::Place;
-use super::screen::{Screen, bar, printable};
+use super::screen::Screen;
 use super::{CliError, block_on, failed, print};
 use crate::clock::{Clock as _, SystemClock};
 use crate::engine::RolloutView;
-use crate::ledger::{Entry, Journal, Ledger};
-use crate::rollout::Phase;
-use crate::spec::{CloudName, EndpointName};
-
-/// Time between two looks at the journal.
-const POLL: Duration = Duration::from_millis(300);
+use crate::engine::follow::{Follower, News, ending, line};
+use crate::ledger::Entry;
+use crate::spec::EndpointName;
 
 /// Whose rollout to watch.
 #[derive(Debug, Args)]
@@ -35,52 +30,32 @@ pub fn run(arguments: &WatchArguments) -> Result<String, CliError> {
 }
 
 async fn follow(arguments: &WatchArguments) -> Result<String, CliError> {
-    let ledger = arguments.place.ledger()?;
-    let mut screen = Screen::open().filter(|_| !arguments.json);
-    let (mut revision, mut next) = (None, 0);
+    let WatchArguments { endpoint, place, json } = arguments;
+    let ledger = place.ledger()?;
+    let mut follower = Follower::new(ledger.clone(), place.cloud, endpoint.clone());
+    let mut screen = Screen::open().filter(|_| !json);
     loop {
-        let (journal, newest) = newest(&ledger, arguments.place.cloud, &arguments.endpoint).await?;
-        if revision.replace(journal.revision()) != Some(journal.revision()) {
-            // A newer rollout has taken over.
-            next = 0;
-        }
-        let entries = journal.entries_from(next).await.map_err(|error| failed(&error))?;
+        let news = follower.look().await.map_err(|error| failed(&error))?;
+        let Some(News { entries, newest, is_last }) = news else {
+            return Err(place.no_rollout(&ledger, endpoint, None).await);
+        };
         for entry in &entries {
             match &mut screen {
                 Some(screen) => screen.note(entry),
-                None if arguments.json => print(&json_line(entry)?)?,
+                None if *json => print(&json_line(entry)?)?,
                 None => print(&line(entry))?,
             }
-            next = entry.sequence + 1;
         }
         if let Some(screen) = &mut screen {
             screen.draw(entries.last().unwrap_or(&newest), SystemClock.now())?;
         }
-        if newest.record.phase.is_terminal() && next > newest.sequence {
-            return ended(&newest, arguments.json);
+        if is_last {
+            let ended = ending(&newest.record).map_err(CliError::Failed)?;
+            // The last line of JSON has said it.
+            return Ok(if *json { String::new() } else { ended });
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(Follower::POLL).await;
     }
-}
-
-async fn newest(
-    ledger: &Ledger,
-    cloud: CloudName,
-    endpoint: &EndpointName,
-) -> Result<(Journal, Entry), CliError> {
-    let current = ledger.current_rollout(cloud, endpoint).await.map_err(|error| failed(&error))?;
-    current.ok_or_else(|| CliError::Input(format!("endpoint `{endpoint}` has no rollout")))
-}
-
-fn ended(entry: &Entry, json: bool) -> Result<String, CliError> {
-    let record = &entry.record;
-    let text = format!("rollout {} ended: {}", record.revision, record.phase.as_str());
-    if record.phase == Phase::Succeeded {
-        // The last line of JSON has said it.
-        return Ok(if json { String::new() } else { text });
-    }
-    let reason = record.failure.as_ref().map(|failure| format!(": {}", failure.reason)).unwrap_or_default();
-    Err(CliError::Failed(format!("{text}{reason}")))
 }
 
 /// One entry for programs: where the rollout stands, what was seen, why.
@@ -95,18 +70,4 @@ fn json_line(entry: &Entry) -> Result<String, CliError> {
         "reasons": entry.reasons,
     });
     serde_json::to_string(&value).map_err(|error| failed(&error))
-}
-
-fn line(entry: &Entry) -> String {
-    let record = &entry.record;
-    let time = entry.at.strftime("%H:%M:%S");
-    let bars = entry.seen.as_ref().map(|seen| {
-        let side = |version| bar(seen.fleet.ready_of(version), record.wanted().replicas);
-        let from = record.from.map(|from| format!("{} {}  ", from.version, side(from.version)));
-        format!("{}{} {}", from.unwrap_or_default(), record.to.version, side(record.to.version))
-    });
-    let reasons: Vec<String> = entry.reasons.iter().map(|reason| printable(reason)).collect();
-    format!("{time}  {:<13} {}  {}", record.phase.as_str(), bars.unwrap_or_default(), reasons.join("; "))
-        .trim_end()
-        .to_owned()
 }

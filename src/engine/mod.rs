@@ -7,8 +7,10 @@
 mod act;
 mod adopt;
 mod bring_back;
+mod command;
 mod delete;
 mod error;
+pub mod follow;
 mod gates;
 mod holder;
 mod notes;
@@ -23,6 +25,7 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use command::{CommandError, Told, command};
 pub use error::EngineError;
 pub use holder::this_process;
 pub use notes::LedgerNotes;

@@ -9,6 +9,18 @@ use crate::version::VersionRecord;
 const ATTEMPTS_MAX: u32 = 8;
 
 impl Ledger {
+    /// Every endpoint of a cloud that anything was ever recorded of, in order.
+    pub async fn endpoints(&self, cloud: CloudName) -> Result<Vec<EndpointName>, LedgerError> {
+        let folders = self.folders(cloud.as_str()).await?;
+        Ok(folders.into_iter().filter_map(|name| EndpointName::new(name).ok()).collect())
+    }
+
+    /// Every name under which a policy was recorded, in order.
+    pub async fn policies(&self) -> Result<Vec<PolicyName>, LedgerError> {
+        let folders = self.folders("policies").await?;
+        Ok(folders.into_iter().filter_map(|name| PolicyName::new(name).ok()).collect())
+    }
+
     /// The highest number minted for an endpoint.
     pub async fn latest_version(
         &self,

@@ -51,6 +51,23 @@ impl Command {
             Self::Adjust(_) => "adjust",
         }
     }
+
+    /// Why it would change nothing now, if it would not.
+    pub fn why_idle(self, record: &Record) -> Option<&'static str> {
+        match self {
+            Self::Promote if record.is_rolling_back() => Some("is going back and has no canary to promote"),
+            Self::Promote if record.canary.promoted => Some("has promoted its canary already"),
+            Self::Promote if record.policy.effective_canary().is_none() => Some("has no canary to promote"),
+            Self::Adjust(_) if record.is_rolling_back() => Some("is going back and has no batches to adjust"),
+            Self::Adjust(_) if record.phase == Phase::KeepingWarm => {
+                Some("has replaced its last batch already")
+            }
+            Self::Adjust(adjustment) if record.policy.batch.is_none() && adjustment.size.is_none() => {
+                Some("has no batches: give the size of a batch too")
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Obeys a command. Time that passed in a pause counts towards no deadline.

@@ -11,7 +11,7 @@ use super::record::Side;
 use super::simulate::{PlayedStep, Simulation, SimulationError, simulate};
 use super::step::Action;
 use super::{Distribution, Outcome};
-use crate::spec::{DeploymentPolicy, Percent, Strategy, TimeSpan, VersionNumber};
+use crate::spec::{DeploymentPolicy, Percent, Strategy, TimeSpan, VersionNumber, counted};
 
 /// Most lines of a preview; what lies between is summed up.
 const LINES_MAX: usize = 24;
@@ -114,12 +114,18 @@ pub fn preview(
     }
     check_total_timeout(from, policy, &limits)?;
     if from.is_some_and(|from| from.version == to.version) {
-        return Ok(told(vec![format!("keep {} with {} replicas", to.version, to.replicas)], &limits));
+        return Ok(told(
+            vec![format!("keep {} with {}", to.version, counted(to.replicas, "replica"))],
+            &limits,
+        ));
     }
     let Some(outcome) = play(from, to, policy, &limits, expected)? else {
         let line = format!(
-            "→ {}: {} replicas, at most {} at once, at least {} ready",
-            to.version, to.replicas, limits.cap, limits.floor
+            "→ {}: {}, at most {} at once, at least {} ready",
+            to.version,
+            counted(to.replicas, "replica"),
+            limits.cap,
+            limits.floor
         );
         return Ok(told(vec![line], &limits));
     };
@@ -226,16 +232,18 @@ fn tell(outcome: &Outcome, from: Option<Side>, to: Side, devices: u32) -> Vec<St
     let Side { version, replicas } = to;
     let peak = outcome.peak_occupied;
     let devices = if devices > 0 {
-        format!(", {} accelerators", u64::from(peak) * u64::from(devices))
+        format!(", {}", counted(u64::from(peak) * u64::from(devices), "accelerator"))
     } else {
         String::new()
     };
     let head = match from {
         Some(from) => format!(
-            "{} → {version}: at most {peak} replicas{devices}, at least {} ready",
-            from.version, outcome.least_ready
+            "{} → {version}: at most {}{devices}, at least {} ready",
+            from.version,
+            counted(peak, "replica"),
+            outcome.least_ready
         ),
-        None => format!("first rollout of {version}: {replicas} replicas{devices}"),
+        None => format!("first rollout of {version}: {}{devices}", counted(replicas, "replica")),
     };
     let prior = from.map_or(VersionNumber(0), |from| from.version);
     let mut done = Done::default();
@@ -280,7 +288,7 @@ impl Done {
         }
         parts.extend(step.waits_for.clone());
         if parts.is_empty() {
-            parts.push(format!("{} alone serves with {} replicas", to.version, to.replicas));
+            parts.push(format!("{} alone serves with {}", to.version, counted(to.replicas, "replica")));
         }
         parts.join(", ")
     }

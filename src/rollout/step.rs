@@ -14,7 +14,7 @@ use super::record::Record;
 use super::traffic::{self, OrderedWeights, Traffic};
 use super::{Phase, canary, capacity, explain, gates, pace, warm};
 use crate::fleet::{Fleet, GateReading, Replica, ReplicaState};
-use crate::spec::{EndpointName, REPLICAS_MAX, ReplicaId, VersionNumber};
+use crate::spec::{EndpointName, REPLICAS_MAX, ReplicaId, VersionNumber, counted};
 
 /// How replicas are counted against the cap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,7 +172,11 @@ fn conclude(
     {
         record.phase = if record.is_rolling_back() { Phase::RolledBack } else { Phase::Succeeded };
         record.ended_at = Some(input.now);
-        reasons.push(format!("{} alone serves with {} replicas", record.wanted().version, limits.desired));
+        reasons.push(format!(
+            "{} alone serves with {}",
+            record.wanted().version,
+            counted(limits.desired, "replica")
+        ));
     } else if record.paused_since.is_some() {
         record.phase = Phase::Paused;
     } else {

@@ -30,7 +30,7 @@ pub use id::{
     CloudName, EndpointName, InvalidName, PolicyName, ReplicaId, RolloutRevision, VersionId, VersionNumber,
 };
 pub use placeholder::Placeholders;
-pub use plain::{in_one_line, spelled_out, steers};
+pub use plain::{counted, in_one_line, spelled_out, steers};
 pub use policy::{
     Batch, BatchPause, CapacityAction, DeploymentPolicy, Drain, OnInterrupt, OnNoCapacity, Rollback,
     Strategy, TOTAL_TIMEOUT_MAX,

@@ -39,6 +39,14 @@ fn spell(text: &str, stays: fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(spelled)
 }
 
+/// So many of something, as in `1 replica` and `4 replicas`.
+pub fn counted(count: impl Into<u64>, what: &str) -> String {
+    match count.into() {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +63,14 @@ mod tests {
             assert_eq!(spelled_out(text), shown);
         }
         assert_eq!(in_one_line("a\n\tb"), "a\\n\\tb");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(
+            [0_u32, 1, 2].map(|count| counted(count, "replica")),
+            ["0 replicas", "1 replica", "2 replicas"]
+        );
     }
 
     #[test]

@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use super::action::Action;
 use super::diagnostics::{self, Diagnostics, Report};
 use super::dynamic::config;
 use super::ephemeral::EphemeralResource;
 use super::function::Function;
 use super::lifecycle::Lifecycle;
+use super::list::ListResource;
 use super::resource::{Context, DataSource, ManagedResource, Provider};
 use super::value::Path;
 use super::{log, validate, wire};
@@ -28,14 +31,16 @@ pub(super) struct Calls {
     pub(super) resources: BTreeMap<&'static str, Arc<dyn ManagedResource>>,
     data_sources: BTreeMap<&'static str, Arc<dyn DataSource>>,
     pub(super) ephemerals: BTreeMap<&'static str, Arc<dyn EphemeralResource>>,
+    pub(super) lists: BTreeMap<&'static str, Arc<dyn ListResource>>,
+    pub(super) actions: BTreeMap<&'static str, Arc<dyn Action>>,
     pub(super) functions: BTreeMap<&'static str, Arc<dyn Function>>,
-    lifecycle: Arc<Lifecycle>,
+    pub(super) lifecycle: Arc<Lifecycle>,
 }
 
 /// A call that has begun.
 #[derive(Debug)]
 pub(super) struct Call {
-    name: &'static str,
+    pub name: &'static str,
     resource_type: String,
     started: Instant,
     /// For the work.
@@ -70,6 +75,7 @@ replies!(
     RenewEphemeralResourceResponse,
     MoveResourceStateResponse,
     GenerateResourceConfigResponse,
+    PlanActionResponse,
 );
 
 impl Calls {
@@ -83,9 +89,11 @@ impl Calls {
             .into_iter()
             .map(|resource| (resource.type_name(), resource))
             .collect();
+        let lists = provider.list_resources().into_iter().map(|list| (list.type_name(), list)).collect();
+        let actions = provider.actions().into_iter().map(|action| (action.type_name(), action)).collect();
         let functions =
             provider.functions().into_iter().map(|function| (function.name(), function)).collect();
-        Self { provider, resources, data_sources, ephemerals, functions, lifecycle }
+        Self { provider, resources, data_sources, ephemerals, lists, actions, functions, lifecycle }
     }
 
     /// Notes that a call begins; `resource_type` is empty when it is about the provider.
@@ -108,6 +116,8 @@ impl Calls {
             data_sources: self.data_sources.keys().map(named).collect(),
             functions: self.functions.keys().map(named).collect(),
             ephemeral_resources: self.ephemerals.keys().map(named).collect(),
+            list_resources: self.lists.keys().map(named).collect(),
+            actions: self.actions.keys().map(named).collect(),
             diagnostics: Vec::new(),
         }
     }
@@ -116,11 +126,17 @@ impl Calls {
         let resources = self.resources.iter().map(|(name, r)| ((*name).to_owned(), r.schema().to_wire()));
         let sources = self.data_sources.iter().map(|(name, s)| ((*name).to_owned(), s.schema().to_wire()));
         let ephemerals = self.ephemerals.iter().map(|(name, e)| ((*name).to_owned(), e.schema().to_wire()));
+        let lists = self.lists.iter().map(|(name, l)| ((*name).to_owned(), l.schema().to_wire()));
+        let action =
+            |action: &Arc<dyn Action>| wire::ActionSchema { schema: Some(action.schema().to_wire()) };
+        let actions = self.actions.iter().map(|(name, a)| ((*name).to_owned(), action(a)));
         wire::GetProviderSchemaResponse {
             provider: Some(self.provider.schema().to_wire()),
             resource_schemas: resources.collect(),
             data_source_schemas: sources.collect(),
             ephemeral_resource_schemas: ephemerals.collect(),
+            list_resource_schemas: lists.collect(),
+            action_schemas: actions.collect(),
             functions: self.functions().functions,
             server_capabilities: Some(capabilities()),
             ..Default::default()
@@ -188,14 +204,8 @@ impl Calls {
         let mut reply = match self.lifecycle.tasks.spawn(work).await {
             Ok(reply) => reply,
             Err(error) => {
-                let message = error.try_into_panic().map_or_else(
-                    |error| error.to_string(),
-                    |payload| panic_message(payload.as_ref()).to_owned(),
-                );
                 let mut reply = after_crash();
-                let mut found = Diagnostics::default();
-                found.error_at(&Path::root(), "The provider crashed", format!("{}: {message}", call.name));
-                reply.diagnostics().extend(diagnostics::to_wire(found, None));
+                reply.diagnostics().extend(crashed(call.name, error));
                 reply
             }
         };
@@ -211,6 +221,16 @@ pub(super) fn unknown_type<R: Reply>(type_name: &str) -> Box<R> {
     let mut reply = R::default();
     *reply.diagnostics() = diagnostics::to_wire(found, None);
     Box::new(reply)
+}
+
+/// What is said of work that did not come to its end.
+pub(super) fn crashed(call: &str, error: JoinError) -> Vec<wire::Diagnostic> {
+    let message = error
+        .try_into_panic()
+        .map_or_else(|error| error.to_string(), |payload| panic_message(payload.as_ref()).to_owned());
+    let mut found = Diagnostics::default();
+    found.error_at(&Path::root(), "The provider crashed", format!("{call}: {message}"));
+    diagnostics::to_wire(found, None)
 }
 
 /// The text a panic was raised with.
@@ -238,7 +258,7 @@ impl Call {
         ]
     }
 
-    fn answered(&self, reported: &[wire::Diagnostic]) {
+    pub fn answered(&self, reported: &[wire::Diagnostic]) {
         let count =
             |severity: wire::Severity| reported.iter().filter(|d| d.severity == i32::from(severity)).count();
         let duration = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);

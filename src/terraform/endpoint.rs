@@ -11,7 +11,7 @@ use super::decode::decode;
 use super::deployment_policy::{decode_policy, validate_policy};
 use super::diagnostics::{Diagnostics, Report};
 use super::endpoint_outcome::{self as outcome, Ended};
-use super::endpoint_rollout::{check_change, has_alarms};
+use super::endpoint_rollout::check_change;
 use super::minted::report_adoption;
 use super::provider::Connections;
 use super::resource::{
@@ -19,7 +19,7 @@ use super::resource::{
     PlanRequest, ReadOutcome, ReadRequest, UpdateRequest,
 };
 use super::schema::{ResourceSchema, SchemaError};
-use super::timeouts::{Limited, Timeouts};
+use super::timeouts::{self, Limited, Timeouts};
 use super::value::{Path, Value};
 use super::{identities, labels, upgrades};
 use crate::cloud::Chain;
@@ -34,7 +34,7 @@ pub(super) const COMPUTED: [&str; 8] =
     ["id", "url", "live_version", "previous_version", "status", "traffic", "rollout", "rollout_plan"];
 
 /// Settings that only one cloud knows.
-const SETTINGS: [&str; 5] = ["local", "sagemaker", "vertex_ai", "eas", "friendli"];
+pub(super) const SETTINGS: [&str; 5] = ["local", "sagemaker", "vertex_ai", "eas", "friendli"];
 
 /// A long-lived serving address that points at one live version. Changing `version` runs a rollout inside the apply;
 /// a failed apply leaves the prior version serving.
@@ -197,15 +197,21 @@ impl ManagedResource for EndpointResource {
         else {
             return unchanged(state);
         };
-        let observed = self.connections.refresh.look(&engine, &endpoint, diagnostics).await;
-        let view = async { engine.view_of(&endpoint, observed?).await };
-        match view.await {
-            Err(error) => {
+        let view = async {
+            let observed = self.connections.refresh.look(&engine, &endpoint, diagnostics).await?;
+            engine.view_of(&endpoint, observed).await
+        };
+        match timeouts::in_time(Timeouts::of(&state).read, view).await {
+            Err(limit) => {
+                outcome::not_seen(&endpoint, limit, diagnostics);
+                unchanged(state)
+            }
+            Ok(Err(error)) => {
                 report_unreadable(&error, diagnostics);
                 unchanged(state)
             }
-            Ok(None) => ReadOutcome::default(),
-            Ok(Some(view)) => {
+            Ok(Ok(None)) => ReadOutcome::default(),
+            Ok(Ok(Some(view))) => {
                 let was_imported = state.attribute("id").is_null();
                 outcome::fill(&mut state, engine.cloud.name(), &endpoint, &view);
                 if let Some(settings) = &view.settings {
@@ -240,16 +246,8 @@ impl ManagedResource for EndpointResource {
         self.plan_change(prior.as_ref(), &planned, diagnostics).await;
         let known =
             ["name", "version", "policy"].iter().all(|name| planned.attribute(name).is_wholly_known());
-        let needs_rollout = !planned.attribute("rollout").is_wholly_known();
-        if known && self.connections.is_complete() && (needs_rollout || has_alarms(&planned)) {
-            let cloud = self.connections.cloud_of(&planned);
-            match self.connections.engine(cloud, diagnostics).await {
-                Some(engine) if needs_rollout => {
-                    self.plan_rollout(&engine, prior.as_ref(), &mut planned, diagnostics).await;
-                }
-                Some(engine) => drop(self.warn_of_alarms(&engine, &planned, diagnostics).await),
-                None => {}
-            }
+        if known && self.connections.is_complete() {
+            self.plan_known(prior.as_ref(), &mut planned, diagnostics).await;
         }
         PlanOutcome { planned: Some(planned), ..PlanOutcome::default() }
     }

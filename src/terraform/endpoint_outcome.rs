@@ -8,7 +8,7 @@ use super::value::{Path, Value};
 use crate::cloud::Chain;
 use crate::engine::{EndpointView, EngineError, Report, Target};
 use crate::rollout::{Phase, Record};
-use crate::spec::{CloudName, EndpointName, EndpointSpec, LocalEndpoint, TimeSpan};
+use crate::spec::{CloudName, EndpointName, EndpointSpec, LocalEndpoint, TimeSpan, counted};
 
 /// Fills the computed attributes, and the version that really serves.
 pub(super) fn fill(state: &mut Value, cloud: CloudName, endpoint: &EndpointName, view: &EndpointView) {
@@ -215,6 +215,16 @@ pub(super) fn not_deleted(name: &EndpointName, late: Option<TimeSpan>, diagnosti
     diagnostics.error_at(&Path::root(), format!("Endpoint `{name}` is not deleted yet"), detail);
 }
 
+/// Reports a look that was not waited for.
+pub(super) fn not_seen(name: &EndpointName, limit: TimeSpan, diagnostics: &mut Diagnostics) {
+    let detail = format!(
+        "The cloud and the ledger had not told how it is after {limit}, the limit in timeouts.read. The state stays as \
+         it was. Refresh again, or raise the limit."
+    );
+    let summary = format!("Endpoint `{name}` was not seen in time");
+    diagnostics.error_at(&Path::from("timeouts.read"), summary, detail);
+}
+
 fn failed_to_run(error: &EngineError, view: Option<&EndpointView>) -> String {
     let what = sentence(&Chain(error).to_string());
     let next = match error {
@@ -236,8 +246,8 @@ fn serves(view: Option<&EndpointView>) -> String {
     let ready = view.fleet.ready_of(live);
     let others = view.fleet.ready() - ready;
     let others = if others > 0 { format!(", and {others} of other versions") } else { String::new() };
-    let replicas = if ready == 1 { "replica" } else { "replicas" };
-    format!("{live} still serves with {ready} ready {replicas}{others} at {}.", view.url)
+    let ready = counted(ready as u64, "ready replica");
+    format!("{live} still serves with {ready}{others} at {}.", view.url)
 }
 
 fn reason(record: &Record) -> String {

@@ -2,15 +2,16 @@
 
 use super::deployment_policy::decode_policy;
 use super::diagnostics::{Diagnostics, Report, sentence};
-use super::endpoint::{EndpointResource, endpoint_spec, name_of};
+use super::endpoint::{EndpointResource, SETTINGS, endpoint_spec, name_of};
 use super::endpoint_version::version_number;
+use super::minted::numbers_up_to;
 use super::value::{Path, Value};
 use crate::cloud::{Chain, Drive};
 use crate::engine::{Engine, Target};
 use crate::rollout::{LimitsError, PreviewError, Side, preview};
 use crate::spec::{
-    DeploymentPolicy, EndpointName, Gate, PathStep, PinnedVersion, PolicyName, Problem, VersionId,
-    VersionNumber,
+    DeploymentPolicy, EndpointName, EndpointSpec, Gate, PathStep, PinnedVersion, PolicyName, Problem,
+    VersionId, VersionNumber,
 };
 
 impl EndpointResource {
@@ -30,8 +31,7 @@ impl EndpointResource {
             Ok(Some(record)) => Some(record.pinned()),
             Ok(None) => {
                 let latest = engine.ledger.latest_version(id.cloud, endpoint).await.ok().flatten();
-                let known =
-                    latest.map_or_else(|| "no version yet".into(), |latest| format!("v0 to {latest}"));
+                let known = numbers_up_to(latest);
                 let detail = format!("Endpoint `{endpoint}` has no {number} in the ledger: it has {known}.");
                 diagnostics.error_at(&Path::from("version"), "No such version", detail);
                 None
@@ -43,8 +43,56 @@ impl EndpointResource {
         }
     }
 
+    /// The plan when everything that matters is known. What the cloud cannot do is told now, also of a change that
+    /// rolls nothing: it must not wait for the next rollout to show.
+    pub(super) async fn plan_known(
+        &self,
+        prior: Option<&Value>,
+        planned: &mut Value,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<()> {
+        let needs_rollout = !planned.attribute("rollout").is_wholly_known();
+        let differs =
+            |name: &&str| prior.is_some_and(|prior| prior.attribute(name) != planned.attribute(name));
+        let (new_policy, new_settings) =
+            (differs(&"policy"), SETTINGS.iter().chain(&["effective_labels"]).any(differs));
+        let watched = has_alarms(planned);
+        if !needs_rollout && !new_policy && !new_settings && !watched {
+            return Some(());
+        }
+        let engine = self.connections.engine(self.connections.cloud_of(planned), diagnostics).await?;
+        if needs_rollout {
+            return self.plan_rollout(&engine, prior, planned, diagnostics).await;
+        }
+        if new_policy {
+            return self.checked(&engine, planned, diagnostics, Report::warning_at).await.map(|_| ());
+        }
+        if new_settings {
+            let endpoint = endpoint_spec(planned, diagnostics)?;
+            report(of_settings(&engine, &endpoint), Report::error_at, diagnostics);
+        }
+        if watched { self.warn_of_alarms(&engine, planned, diagnostics).await } else { Some(()) }
+    }
+
+    /// The version and the policy of a plan, with a report of what the cloud cannot do of them. What stands in the way of
+    /// a rollout just now is reported by `in_the_way`.
+    async fn checked(
+        &self,
+        engine: &Engine,
+        planned: &Value,
+        diagnostics: &mut Diagnostics,
+        in_the_way: ReportAt,
+    ) -> Option<(PinnedVersion, DeploymentPolicy)> {
+        let endpoint = name_of(planned)?;
+        let number = version_number(planned.attribute("version"))?;
+        let version = self.version(engine, &endpoint, number, diagnostics).await?;
+        let policy = decode_policy(planned.attribute("policy"), &Path::from("policy"), diagnostics)?;
+        check(engine, &version, &policy, planned, diagnostics, in_the_way).await;
+        Some((version, policy))
+    }
+
     /// Plans the rollout: checks that the policy can move, and tells the steps.
-    pub(super) async fn plan_rollout(
+    async fn plan_rollout(
         &self,
         engine: &Engine,
         prior: Option<&Value>,
@@ -52,11 +100,8 @@ impl EndpointResource {
         diagnostics: &mut Diagnostics,
     ) -> Option<()> {
         let endpoint = name_of(planned)?;
-        let number = version_number(planned.attribute("version"))?;
-        let version = self.version(engine, &endpoint, number, diagnostics).await?;
-        let policy = decode_policy(planned.attribute("policy"), &Path::from("policy"), diagnostics)?;
-        check(engine, &version, &policy, planned, diagnostics).await;
-        let to = Side { version: number, replicas: version.spec.replicas() };
+        let (version, policy) = self.checked(engine, planned, diagnostics, Report::error_at).await?;
+        let to = Side { version: version.number, replicas: version.spec.replicas() };
         let live = match prior.and_then(|prior| version_number(prior.attribute("live_version"))) {
             Some(live) => self.version(engine, &endpoint, live, &mut Diagnostics::default()).await,
             None => None,
@@ -97,9 +142,7 @@ impl EndpointResource {
         let problems = engine.cloud.check_rollout(endpoint, version, &target.policy).await.ok()?;
         let of_gates =
             |problem: &Problem| problem.path.get(1) == Some(&PathStep::Attribute("gates".to_owned()));
-        for problem in problems.into_iter().filter(of_gates) {
-            diagnostics.warning_at(&Path(problem.path), problem.summary, problem.detail);
-        }
+        report(problems.into_iter().filter(of_gates).collect(), Report::warning_at, diagnostics);
         Some(())
     }
 
@@ -119,7 +162,7 @@ impl EndpointResource {
 }
 
 /// Whether alarms of the cloud watch the rollouts of an endpoint.
-pub(super) fn has_alarms(planned: &Value) -> bool {
+fn has_alarms(planned: &Value) -> bool {
     let path = Path::from("policy");
     let policy = decode_policy(planned.attribute("policy"), &path, &mut Diagnostics::default());
     policy.is_some_and(|policy| {
@@ -128,30 +171,29 @@ pub(super) fn has_alarms(planned: &Value) -> bool {
     })
 }
 
-/// Reports what the cloud cannot do of a rollout.
+/// How a problem is reported: as an error or as a warning.
+type ReportAt = fn(&mut Diagnostics, &Path, String, String);
+
+/// Reports what the cloud cannot do of a rollout, and if there is nothing of that, what stands in its way just now.
 async fn check(
     engine: &Engine,
     version: &PinnedVersion,
     policy: &DeploymentPolicy,
     planned: &Value,
     diagnostics: &mut Diagnostics,
+    in_the_way: ReportAt,
 ) -> Option<()> {
     let endpoint = endpoint_spec(planned, diagnostics)?;
-    let mut problems = endpoint.settings_of_others(engine.cloud.name());
-    problems.extend(engine.cloud.check_endpoint(&endpoint));
+    let mut cannot = of_settings(engine, &endpoint);
     let of_policy = engine.cloud.check_policy(policy, &version.spec);
-    problems.extend(of_policy.into_iter().map(|problem| problem.below("policy")));
-    if problems.is_empty() {
-        match engine.cloud.check_rollout(&endpoint.name, version, policy).await {
-            Ok(found) => problems = found,
-            Err(error) => {
-                diagnostics.error_at(&Path::root(), "The rollout cannot be checked", error.chain());
-                return None;
-            }
-        }
+    cannot.extend(of_policy.into_iter().map(|problem| problem.below("policy")));
+    if !cannot.is_empty() {
+        report(cannot, Report::error_at, diagnostics);
+        return None;
     }
-    for problem in problems {
-        diagnostics.error_at(&Path(problem.path), problem.summary, problem.detail);
+    match engine.cloud.check_rollout(&endpoint.name, version, policy).await {
+        Ok(problems) => report(problems, in_the_way, diagnostics),
+        Err(error) => diagnostics.error_at(&Path::root(), "The rollout cannot be checked", error.chain()),
     }
     Some(())
 }
@@ -166,14 +208,21 @@ pub(super) async fn check_change(
     let prior = endpoint_spec(prior, &mut Diagnostics::default())?;
     let planned = endpoint_spec(planned, diagnostics)?;
     match engine.cloud.check_change(&prior, &planned).await {
-        Ok(problems) => {
-            for problem in problems {
-                diagnostics.error_at(&Path(problem.path), problem.summary, problem.detail);
-            }
-        }
-        Err(error) => {
-            diagnostics.error_at(&Path::root(), "The change cannot be checked", error.chain());
-        }
+        Ok(problems) => report(problems, Report::error_at, diagnostics),
+        Err(error) => diagnostics.error_at(&Path::root(), "The change cannot be checked", error.chain()),
     }
     Some(())
+}
+
+/// What the cloud cannot do of an endpoint's settings.
+fn of_settings(engine: &Engine, endpoint: &EndpointSpec) -> Vec<Problem> {
+    let mut problems = endpoint.settings_of_others(engine.cloud.name());
+    problems.extend(engine.cloud.check_endpoint(endpoint));
+    problems
+}
+
+fn report(problems: Vec<Problem>, at: ReportAt, diagnostics: &mut Diagnostics) {
+    for problem in problems {
+        at(diagnostics, &Path(problem.path), problem.summary, problem.detail);
+    }
 }

@@ -68,10 +68,19 @@ pub(super) async fn find(
         return Some(record);
     }
     let latest = report(engine.ledger.latest_version(cloud, endpoint).await, diagnostics)?;
-    let known = latest.map_or_else(|| "none yet".to_owned(), |latest| format!("v0 to {latest}"));
+    let known = numbers_up_to(latest);
     let detail = format!("Endpoint `{endpoint}` has no version {number} in the ledger: it has {known}.");
     diagnostics.error_at(&Path::from(attribute), "No such version", detail);
     None
+}
+
+/// The numbers that an endpoint has.
+pub(super) fn numbers_up_to(latest: Option<VersionNumber>) -> String {
+    match latest {
+        None => "none yet".to_owned(),
+        Some(VersionNumber(0)) => "v0 alone".to_owned(),
+        Some(latest) => format!("v0 to {latest}"),
+    }
 }
 
 pub(super) fn report<T>(result: Result<T, LedgerError>, diagnostics: &mut Diagnostics) -> Option<T> {

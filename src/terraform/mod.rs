@@ -4,9 +4,9 @@
 //! the [`Provider`] and [`ManagedResource`] traits, and answers that Terraform accepts.
 //!
 //! ```text
-//! handshake → tls → server → router → calls, resource_calls, data_calls, plan_call, apply,
-//!                                      ephemeral_calls, function_calls, identity
-//!                                   → resource, ephemeral, function (the traits)
+//! handshake → tls → server → router → calls, resource_calls, data_calls, plan_call, apply, ephemeral_calls,
+//!                                      event_calls, list_calls, action_calls, function_calls, identity
+//!                                   → resource, ephemeral, list, action, function (the traits)
 //!                                       wire ⇄ value, by schema → validate, plan, consistency
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! * A call is answered with diagnostics, never dropped: a panic, a stop or a lost connection keeps the last state.
 //! * Unknown values never leave this module.
 
+pub mod action;
 pub mod consistency;
 pub mod decode;
 pub mod deployment_policy;
@@ -25,6 +26,7 @@ pub mod endpoint;
 pub mod endpoint_version;
 pub mod ephemeral;
 pub mod function;
+pub mod list;
 pub mod log;
 pub mod minted;
 mod plan;
@@ -35,6 +37,8 @@ pub mod validate;
 pub mod value;
 pub mod wire;
 
+mod action_calls;
+mod actions;
 mod apply;
 mod calls;
 mod data_calls;
@@ -44,6 +48,7 @@ mod endpoint_outcome;
 mod endpoint_rollout;
 mod endpoint_token;
 mod ephemeral_calls;
+mod event_calls;
 mod function_calls;
 mod functions;
 mod handshake;
@@ -51,6 +56,8 @@ mod identities;
 mod identity;
 mod labels;
 mod lifecycle;
+mod list_calls;
+mod lists;
 mod plan_call;
 mod refresh;
 mod resource_calls;
@@ -62,9 +69,11 @@ mod upgrades;
 mod version_import;
 mod version_secrets;
 
+pub use action::Action;
 pub use ephemeral::EphemeralResource;
 pub use function::Function;
 pub use handshake::{HandshakeError, STARTED_BY_HAND, started_by_terraform};
+pub use list::ListResource;
 pub use resource::{DataSource, ManagedResource, Provider};
 pub use server::{Mode, ServeError, serve};
 pub use tls::TlsError;

@@ -9,19 +9,21 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::action::Action;
 use super::decode::decode;
 use super::deployment_policy::DeploymentPolicyResource;
-use super::diagnostics::{Diagnostics, Report};
+use super::diagnostics::{Diagnostics, Report, sentence};
 use super::endpoint::EndpointResource;
 use super::endpoint_token::EndpointTokenResource;
 use super::endpoint_version::EndpointVersionResource;
 use super::ephemeral::EphemeralResource;
 use super::function::Function;
+use super::list::ListResource;
 use super::refresh::Refresh;
 use super::resource::{DataSource, ManagedResource, Provider};
 use super::schema::{ResourceSchema, SchemaError};
 use super::value::{Path, Value};
-use super::{data_sources, functions, labels};
+use super::{actions, data_sources, functions, labels, lists};
 use crate::agent::locations::Locations;
 use crate::cloud::eas::EasSettings;
 use crate::cloud::friendli::FriendliSettings;
@@ -30,7 +32,7 @@ use crate::cloud::sagemaker::SagemakerSettings;
 use crate::cloud::vertex_ai::VertexAiSettings;
 use crate::cloud::{Chain, CloudSettings};
 use crate::engine::Engine;
-use crate::ledger::{Ledger, address};
+use crate::ledger::{Ledger, LedgerError, address};
 use crate::spec::{CloudName, PinnedVersion, VersionId};
 
 /// Manages GPU inference endpoints, the immutable versions that they serve, and the policies by which one version
@@ -146,12 +148,20 @@ impl Connections {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
+    /// The ledger alone, for those who need no cloud. It must have been begun by an apply. What is wrong is reported.
+    pub fn ledger(&self, diagnostics: &mut Diagnostics) -> Option<Ledger> {
+        let config = self.settings().config.clone();
+        let opened = local_settings(config.local.unwrap_or_default()).and_then(|(_, data_dir)| {
+            Ledger::open_existing(&address(config.ledger, &data_dir)).map_err(|error| not_opened(&error))
+        });
+        opened.map_err(|(summary, detail)| diagnostics.error_at(&Path::root(), summary, detail)).ok()
+    }
+
     async fn connect(&self, cloud: CloudName) -> Result<Engine, (String, String)> {
         let config = self.settings().config.clone();
         let (local, data_dir) = local_settings(config.local.unwrap_or_default())?;
         let url = address(config.ledger, &data_dir);
-        let ledger = Ledger::open(&url)
-            .map_err(|error| ("The ledger cannot be opened".to_owned(), Chain(&error).to_string()))?;
+        let ledger = Ledger::open(&url).map_err(|error| not_opened(&error))?;
         let settings = CloudSettings {
             local,
             sagemaker: config.sagemaker.unwrap_or_default(),
@@ -167,6 +177,10 @@ impl Connections {
     fn settings(&self) -> std::sync::RwLockReadGuard<'_, Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn not_opened(error: &LedgerError) -> (String, String) {
+    ("The ledger cannot be opened".to_owned(), sentence(&Chain(error).to_string()))
 }
 
 fn local_settings(config: LocalConfig) -> Result<(LocalSettings, PathBuf), (String, String)> {
@@ -196,6 +210,8 @@ pub struct SluiceProvider {
     resources: Vec<Arc<dyn ManagedResource>>,
     data_sources: Vec<Arc<dyn DataSource>>,
     ephemerals: Vec<Arc<dyn EphemeralResource>>,
+    lists: Vec<Arc<dyn ListResource>>,
+    actions: Vec<Arc<dyn Action>>,
     functions: Vec<Arc<dyn Function>>,
 }
 
@@ -206,15 +222,18 @@ impl SluiceProvider {
     /// A type cannot be turned into a schema: a mistake in the program, which a test finds.
     pub fn new() -> Result<Self, SchemaError> {
         let connections = Arc::<Connections>::default();
+        let resources: Vec<Arc<dyn ManagedResource>> = vec![
+            Arc::new(EndpointResource::new(connections.clone())?),
+            Arc::new(EndpointVersionResource::new(connections.clone())?),
+            Arc::new(DeploymentPolicyResource::new(connections.clone())?),
+        ];
         Ok(Self {
             schema: ResourceSchema::from_type::<ProviderConfig>(0)?,
-            resources: vec![
-                Arc::new(EndpointResource::new(connections.clone())?),
-                Arc::new(EndpointVersionResource::new(connections.clone())?),
-                Arc::new(DeploymentPolicyResource::new(connections.clone())?),
-            ],
+            lists: lists::all(&connections, &resources)?,
+            resources,
             data_sources: data_sources::all(&connections)?,
             ephemerals: vec![Arc::new(EndpointTokenResource::new(connections.clone())?)],
+            actions: actions::all(&connections)?,
             functions: functions::all()?,
             connections,
         })
@@ -265,6 +284,14 @@ impl Provider for SluiceProvider {
 
     fn ephemeral_resources(&self) -> Vec<Arc<dyn EphemeralResource>> {
         self.ephemerals.clone()
+    }
+
+    fn list_resources(&self) -> Vec<Arc<dyn ListResource>> {
+        self.lists.clone()
+    }
+
+    fn actions(&self) -> Vec<Arc<dyn Action>> {
+        self.actions.clone()
     }
 
     fn functions(&self) -> Vec<Arc<dyn Function>> {

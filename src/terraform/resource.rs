@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::action::Action;
 use super::diagnostics::{Diagnostics, Report};
 use super::ephemeral::EphemeralResource;
 use super::function::Function;
+use super::list::ListResource;
 use super::schema::ResourceSchema;
 use super::value::{Path, Value};
 
@@ -300,6 +302,16 @@ pub trait Provider: Send + Sync + 'static {
 
     /// All kinds of ephemeral resource. Always the same.
     fn ephemeral_resources(&self) -> Vec<Arc<dyn EphemeralResource>> {
+        Vec::new()
+    }
+
+    /// All lists. Always the same.
+    fn list_resources(&self) -> Vec<Arc<dyn ListResource>> {
+        Vec::new()
+    }
+
+    /// All actions. Always the same.
+    fn actions(&self) -> Vec<Arc<dyn Action>> {
         Vec::new()
     }
 

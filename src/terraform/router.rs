@@ -8,6 +8,7 @@ use std::task::Poll;
 use futures_util::{Stream, StreamExt, stream};
 use hyper::body::Incoming;
 use prost::Message;
+use tokio::sync::mpsc;
 use tonic::body::BoxBody;
 use tonic::codec::ProstCodec;
 use tonic::server::{Grpc, ServerStreamingService, StreamingService, UnaryService};
@@ -70,6 +71,11 @@ impl Router {
             "OpenEphemeralResource" => unary(request, async move |m| calls.open_ephemeral(m).await).await,
             "RenewEphemeralResource" => unary(request, async move |m| calls.renew_ephemeral(m).await).await,
             "CloseEphemeralResource" => unary(request, async move |m| calls.close_ephemeral(m).await).await,
+            "ValidateListResourceConfig" => unary(request, async move |m| calls.validate_list(m).await).await,
+            "ListResource" => events(request, move |m| calls.list_objects(m)).await,
+            "ValidateActionConfig" => unary(request, async move |m| calls.validate_action(m).await).await,
+            "PlanAction" => unary(request, async move |m| calls.plan_action(m).await).await,
+            "InvokeAction" => events(request, move |m| calls.invoke_action(m)).await,
             "CallFunction" => unary(request, async move |m| calls.call_function(&m)).await,
             "UpgradeResourceIdentity" => unary(request, async move |m| calls.upgrade_identity(&m)).await,
             "MoveResourceState" => unary(request, async move |m| calls.move_state(m).await).await,
@@ -152,10 +158,44 @@ impl<R, F: Future<Output = R>> Future for Reply<F> {
     }
 }
 
+/// Answers with a stream that ends when nothing is left to be received.
+async fn events<Q, R, A>(request: http::Request<Incoming>, answer: A) -> http::Response<BoxBody>
+where
+    Q: Message + Default + 'static,
+    R: Message + Default + 'static,
+    A: FnOnce(Q) -> mpsc::Receiver<R> + Send,
+{
+    grpc::<Q, R>().server_streaming(Events(Some(answer)), request).await
+}
+
+/// A function that begins to send events, as tonic wants it.
+struct Events<A>(Option<A>);
+
+type Answer<R> = Pin<Box<dyn Stream<Item = Result<R, Status>> + Send>>;
+
+impl<Q, R, A> ServerStreamingService<Q> for Events<A>
+where
+    R: Send + 'static,
+    A: FnOnce(Q) -> mpsc::Receiver<R>,
+{
+    type Response = R;
+    type ResponseStream = Answer<R>;
+    type Future = std::future::Ready<Result<Response<Answer<R>>, Status>>;
+
+    fn call(&mut self, request: Request<Q>) -> Self::Future {
+        let Some(answer) = self.0.take() else {
+            return std::future::ready(Err(Status::internal("the call was already answered")));
+        };
+        let mut events = answer(request.into_inner());
+        let stream = stream::poll_fn(move |context| events.poll_recv(context).map(|event| event.map(Ok)));
+        std::future::ready(Ok(Response::new(Box::pin(stream))))
+    }
+}
+
 /// The streams of the plugin host: kept open, never used.
 struct Silent;
 
-type SilentStream = Pin<Box<dyn Stream<Item = Result<Empty, Status>> + Send>>;
+type SilentStream = Answer<Empty>;
 
 impl ServerStreamingService<Empty> for Silent {
     type Response = Empty;

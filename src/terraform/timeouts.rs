@@ -17,6 +17,9 @@ pub(super) struct Timeouts {
     /// Longest time for the first rollout, such as `"30m"`. What was started by then keeps running, and the next apply
     /// goes on.
     pub create: Option<TimeSpan>,
+    /// Longest time to look at the endpoint when the state is refreshed, such as `"20s"`. A refresh waits for nothing to
+    /// change, only for answers.
+    pub read: Option<TimeSpan>,
     /// Longest time for a later rollout, such as `"1h"`. It is interrupted then, as by Ctrl-C: the policy's
     /// `on_interrupt` says what follows, and the next apply goes on.
     pub update: Option<TimeSpan>,
@@ -39,13 +42,25 @@ impl Timeouts {
             return;
         }
         let timeouts: Option<Self> = decode(value, &path, diagnostics);
-        let Some(Self { create, update, delete }) = timeouts else { return };
-        for (name, limit) in [("create", create), ("update", update), ("delete", delete)] {
+        let Some(Self { create, read, update, delete }) = timeouts else { return };
+        let limits = [("create", create), ("read", read), ("update", update), ("delete", delete)];
+        for (name, limit) in limits {
             if limit == Some(TimeSpan::ZERO) {
                 let detail = format!("timeouts.{name} must be longer than zero.");
                 diagnostics.error_at(&path.attribute(name), "No time at all", detail);
             }
         }
+    }
+}
+
+/// What a question is answered, or the limit that passed before it was.
+pub(super) async fn in_time<T>(
+    limit: Option<TimeSpan>,
+    answer: impl Future<Output = T>,
+) -> Result<T, TimeSpan> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit.as_duration(), answer).await.map_err(|_| limit),
+        None => Ok(answer.await),
     }
 }
 
@@ -82,6 +97,18 @@ impl Limited {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_ends_at_its_limit_and_without_one_when_it_is_answered() {
+        let limit = TimeSpan::from_seconds(5);
+        let slow = async || {
+            tokio::time::sleep(limit.as_duration() * 2).await;
+            7
+        };
+        assert_eq!(in_time(Some(limit), slow()).await, Err(limit));
+        assert_eq!(in_time(Some(TimeSpan::from_seconds(11)), slow()).await, Ok(7));
+        assert_eq!(in_time(None, slow()).await, Ok(7));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_limit_and_the_user_are_told_apart() {

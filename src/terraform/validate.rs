@@ -1,13 +1,18 @@
-//! The limits of a schema, checked against a configuration: every problem at once, each with its attribute.
+//! The limits of a schema, checked against a configuration: every problem at once, each with its attribute; and a
+//! warning for each use of what is deprecated.
 //!
 //! What is unknown passes: it is checked again when it is known.
 
 use super::diagnostics::{Diagnostics, Report};
-use super::schema::{Constraints, Fields, Kind, Node, ResourceSchema};
+use super::schema::{Constraints, Fields, Kind, Node, ResourceSchema, Rule};
 use super::value::{Number, Path, Value};
 
-/// Adds an error for each value in `config` that the schema's limits do not allow.
+/// Adds an error for each value in `config` that the schema's limits do not allow, and a warning for each that is set
+/// and deprecated.
 pub fn validate(schema: &ResourceSchema, config: &Value, diagnostics: &mut Diagnostics) {
+    if let Some(instead) = schema.deprecation() {
+        diagnostics.warning_at(&Path::root(), "This is deprecated", instead.to_owned());
+    }
     Validation { schema, diagnostics }.value(schema.root(), "", &Path::root(), config);
 }
 
@@ -24,6 +29,7 @@ impl Validation<'_> {
                     let at = if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
                     let (path, value) = (path.attribute(name), value.attribute(name));
                     if let Some(rule) = self.schema.rule(&at) {
+                        self.deprecation(rule, &path, value);
                         let secret = rule.write_only || attributes.get(name).is_some_and(|a| a.sensitive);
                         self.limits(&rule.constraints, secret, &path, value);
                     }
@@ -42,6 +48,16 @@ impl Validation<'_> {
             }
             _ => {}
         }
+    }
+
+    fn deprecation(&mut self, rule: &Rule, path: &Path, value: &Value) {
+        // What is unknown may turn out to be null.
+        let Some(instead) = rule.deprecation.as_ref().filter(|_| !value.is_null() && !value.is_unknown())
+        else {
+            return;
+        };
+        // Terraform shows one of several warnings with the same summary.
+        self.diagnostics.warning_at(path, format!("`{path}` is deprecated"), instead.clone());
     }
 
     fn limits(&mut self, limits: &Constraints, secret: bool, path: &Path, value: &Value) {

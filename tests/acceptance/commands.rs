@@ -143,6 +143,37 @@ fn a_rollout_that_is_aborted_goes_back_and_the_apply_says_who_did_it() {
 }
 
 #[test]
+fn whoever_mistypes_a_name_reads_where_was_looked_and_what_is_there() {
+    let (world, _) = World::applied(|config| config.replicas(1));
+    let ledger = format!("in the ledger at file://{}/ledger", world.data_dir().display());
+    for (arguments, told) in [
+        (
+            ["watch", "caht"].as_slice(),
+            format!("endpoint `caht` has no rollout {ledger}; of the local cloud it has chat"),
+        ),
+        (
+            &["history", "caht"],
+            format!("endpoint `caht` has no versions {ledger}; of the local cloud it has chat"),
+        ),
+        (
+            &["pause", "caht"],
+            format!("no rollout of endpoint `caht` is under way {ledger}; of the local cloud it has chat"),
+        ),
+        (&["verify", "chat", "r9"], format!("endpoint `chat` has no rollout r9 {ledger}\n")),
+        (
+            &["watch", "chat", "--cloud", "eas"],
+            format!("no rollout {ledger}; it has no endpoint of the eas cloud"),
+        ),
+    ] {
+        let output = say(&world, arguments);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(&told), "{errors}");
+    }
+    assert!(said(&world, &["watch", "chat"]).contains("v0 alone serves with 1 replica\n"));
+}
+
+#[test]
 fn a_journal_that_was_tampered_with_proves_nothing() {
     let (world, _) = World::applied(|config| config.replicas(1));
     assert!(said(&world, &["verify", "chat", "r1"]).contains("the chain is whole"));

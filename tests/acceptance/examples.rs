@@ -25,7 +25,9 @@ fn folders(below: &Path) -> Vec<PathBuf> {
     if entries.iter().any(|path| path.extension().is_some_and(|extension| extension == "tf")) {
         found.push(below.to_owned());
     }
-    for folder in entries.iter().filter(|path| path.is_dir() && !path.ends_with("tests")) {
+    // Terraform knows actions from 1.14 on; `tests/tidy` checks their examples.
+    let skipped = |path: &Path| path.ends_with("tests") || path.ends_with("actions");
+    for folder in entries.iter().filter(|path| path.is_dir() && !skipped(path)) {
         found.extend(folders(folder));
     }
     found.sort();

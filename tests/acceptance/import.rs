@@ -37,7 +37,7 @@ fn ids_that_name_nothing_are_refused_with_what_they_should_be() {
         ("sluice_endpoint.chat", "moon/chat", "is not CLOUD/NAME or NAME"),
         ("sluice_endpoint.chat", "local/nobody", "Cannot import non-existent remote object"),
         ("sluice_endpoint_version.chat", "chat", "Invalid id of a version"),
-        ("sluice_endpoint_version.chat", "local/chat/v7", "it has v0 to v0"),
+        ("sluice_endpoint_version.chat", "local/chat/v7", "it has v0 alone"),
         ("sluice_deployment_policy.quick", "nobody", "has no policy `nobody`"),
     ] {
         let output = world.terraform(&["import", address, id]).failed_with(&[expected]);

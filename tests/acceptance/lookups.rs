@@ -93,7 +93,7 @@ fn what_is_not_there_is_an_error_of_a_single_lookup_and_a_pending_one_is_read_la
     world.terraform(&["plan"]).failed_with(&["No such endpoint", "has no endpoint `nobody`"]);
     world
         .add("late.tf", "data \"sluice_endpoint_version\" \"v\" {\n  endpoint = \"chat\"\n  number = 7\n}\n");
-    world.terraform(&["plan"]).failed_with(&["No such version", "it has v0 to v0"]);
+    world.terraform(&["plan"]).failed_with(&["No such version", "it has v0 alone"]);
 }
 
 const CALLS: &str = "

@@ -69,7 +69,7 @@ fn a_version_that_was_never_minted_is_refused_by_the_plan() {
     world.write(&config.clone().with("endpoint.version", 9));
     let output = world.terraform(&["plan"]).failed_with(&[
         "No such version",
-        "Endpoint `chat` has no v9 in the ledger: it has v0 to v0",
+        "Endpoint `chat` has no v9 in the ledger: it has v0 alone",
         "version = 9",
     ]);
     assert_eq!(output.errors(), 1, "{}", output.stderr);

@@ -15,6 +15,7 @@ crate::tests!(
     terraform_replaces_and_imports,
     terraform_keeps_the_state_when_a_change_fails,
     terraform_shows_problems_where_they_are,
+    terraform_warns_of_what_is_deprecated,
     terraform_keeps_what_an_interrupted_create_reached,
     terraform_reads_data,
     terraform_understands_the_schema,
@@ -183,6 +184,31 @@ async fn terraform_shows_problems_where_they_are() {
     assert!(text.contains("size = 900"), "{text}");
 }
 
+async fn terraform_warns_of_what_is_deprecated() {
+    let Some(work) = Workspace::new() else { return };
+    work.write("name = \"one\"\namount = 9\nsettings = { patience = 7 }");
+    let text = work.exits(0, &["validate", "-no-color"]).await;
+    let squeezed = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for told in [
+        "Warning: `amount` is deprecated",
+        "Use `size` instead.",
+        ": amount = 9",
+        "Warning: `settings.patience` is deprecated",
+        "Use `timeout_seconds` instead.",
+        ": settings = { patience = 7 }",
+    ] {
+        assert!(squeezed.contains(told), "{told}: {text}");
+    }
+    // Where it is only read, Terraform has words of its own, from the schema.
+    work.write("name = \"one\"\n}\noutput \"amount\" {\nvalue = probe_thing.it.amount");
+    let text = work.exits(0, &["validate", "-no-color"]).await;
+    assert!(text.contains("The attribute \"amount\" is deprecated."), "{text}");
+    assert!(!text.contains("Use `size` instead"), "{text}");
+    work.write("name = \"one\"\nsize = 9");
+    let text = work.exits(0, &["validate", "-no-color"]).await;
+    assert!(!text.contains("deprecated"), "{text}");
+}
+
 async fn terraform_keeps_what_an_interrupted_create_reached() {
     let Some(work) = Workspace::new() else { return };
     work.write("name = \"one\"\nbehavior = \"wait\"");
@@ -244,8 +270,8 @@ async fn terraform_understands_the_schema() {
         let seen = &attributes[name];
         let flag = |word: &str| seen[word].as_bool().unwrap_or_default();
         assert_eq!(
-            (flag("required"), flag("optional"), flag("computed"), flag("sensitive"), flag("write_only")),
-            (own.required, own.optional, own.computed, own.sensitive, own.write_only),
+            ["required", "optional", "computed", "sensitive", "write_only", "deprecated"].map(flag),
+            [own.required, own.optional, own.computed, own.sensitive, own.write_only, own.deprecated],
             "{name}"
         );
         match &own.nested_type {

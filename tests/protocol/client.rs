@@ -1,5 +1,6 @@
 //! Starts the plugin as Terraform does and speaks to it over its socket.
 
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -177,9 +178,61 @@ impl Client {
         }
     }
 
+    /// Begins a call of the provider service that is answered by events.
+    pub async fn events<Q: Message, R: Message + Default>(&self, name: &str, message: &Q) -> Events<R> {
+        let (head, body) =
+            self.begin(&format!("/tfplugin6.Provider/{name}"), message).await.unwrap().into_parts();
+        let status = head.headers.get("grpc-status").cloned();
+        Events { body, received: BytesMut::new(), status, event: PhantomData }
+    }
+
     /// Makes a call of the provider service.
     pub async fn provider<Q: Message, R: Message + Default>(&self, name: &str, message: &Q) -> R {
         self.call(&format!("/tfplugin6.Provider/{name}"), message).await.unwrap()
+    }
+}
+
+/// The answer to a call that is answered by events.
+pub struct Events<R> {
+    body: Incoming,
+    received: BytesMut,
+    status: Option<http::HeaderValue>,
+    event: PhantomData<R>,
+}
+
+impl<R: Message + Default> Events<R> {
+    /// The next event, as soon as it is there; nothing after the last.
+    pub async fn next(&mut self) -> Option<R> {
+        loop {
+            if let Some(length) = self.received.get(1..5) {
+                let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+                if self.received.len() >= 5 + length {
+                    let message = self.received.split_to(5 + length);
+                    return Some(R::decode(&message[5..]).unwrap());
+                }
+            }
+            let Some(frame) = within("the next event", self.body.frame()).await else {
+                assert_eq!(self.status.as_ref().map(http::HeaderValue::as_bytes), Some(&b"0"[..]));
+                assert!(self.received.is_empty(), "an event was cut off");
+                return None;
+            };
+            match frame.unwrap().into_data() {
+                Ok(data) => self.received.extend_from_slice(&data),
+                Err(trailers) => {
+                    let trailers = trailers.into_trailers().unwrap();
+                    self.status = trailers.get("grpc-status").cloned().or(self.status.take());
+                }
+            }
+        }
+    }
+
+    /// All that are still to come.
+    pub async fn rest(mut self) -> Vec<R> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
     }
 }
 

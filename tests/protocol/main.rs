@@ -11,11 +11,17 @@
 )]
 
 mod acceptance;
+mod actions;
+mod chat;
 mod client;
+mod deed;
+mod deprecation;
 mod lease;
+mod lists;
 mod probe;
 mod process;
 mod random;
+mod replica;
 mod surface;
 mod thing;
 
@@ -41,9 +47,22 @@ fn main() -> ExitCode {
         return probe::main();
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == replica::SERVES) {
+        replica::serve();
+    }
     let wanted = arguments.iter().find(|argument| !argument.starts_with('-'));
     let exact = arguments.iter().any(|argument| argument == "--exact");
-    let all = process::TESTS.iter().chain(acceptance::TESTS).chain(lease::TESTS).chain(surface::TESTS);
+    let all = [
+        process::TESTS,
+        acceptance::TESTS,
+        lease::TESTS,
+        deed::TESTS,
+        deprecation::TESTS,
+        surface::TESTS,
+        lists::TESTS,
+        actions::TESTS,
+    ];
+    let all = all.into_iter().flatten();
     let chosen = all.filter(|(name, _)| match wanted {
         Some(wanted) if exact => name == wanted,
         Some(wanted) => name.contains(wanted.as_str()),

@@ -7,7 +7,6 @@ use std::sync::{Arc, LazyLock};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use sluice::terraform::EphemeralResource;
 use sluice::terraform::diagnostics::{Diagnostics, Report};
 use sluice::terraform::resource::{
     ApplyOutcome, Context, CreateRequest, DataSource, DeleteRequest, Imported, ManagedResource, Provider,
@@ -15,6 +14,7 @@ use sluice::terraform::resource::{
 };
 use sluice::terraform::schema::ResourceSchema;
 use sluice::terraform::value::{Path, Value};
+use sluice::terraform::{Action, EphemeralResource};
 use sluice::terraform::{Mode, STARTED_BY_HAND, serve, started_by_terraform};
 
 /// Starts the plugin even when nothing else says so.
@@ -69,8 +69,12 @@ impl Provider for ProbeProvider {
         vec![Arc::new(crate::lease::ProbeLease)]
     }
 
+    fn actions(&self) -> Vec<Arc<dyn Action>> {
+        vec![Arc::new(crate::deed::ProbeDeed)]
+    }
+
     fn data_sources(&self) -> Vec<Arc<dyn DataSource>> {
-        vec![Arc::new(ProbeEcho)]
+        vec![Arc::new(ProbeEcho), Arc::new(crate::deprecation::ProbeRelic)]
     }
 }
 
@@ -90,6 +94,9 @@ struct Thing {
     settings: Option<Settings>,
     steps: Option<Vec<Step>>,
     pools: Option<BTreeMap<String, Step>>,
+    /// What `size` was called before.
+    #[schemars(extend("x-terraform" = {"deprecated": "Use `size` instead."}))]
+    amount: Option<u32>,
     behavior: Option<String>,
     #[schemars(extend("x-terraform" = {"write_only": true}))]
     secret: Option<String>,
@@ -108,6 +115,8 @@ struct Settings {
     #[serde(default = "three")]
     timeout_seconds: u32,
     note: Option<String>,
+    #[schemars(extend("x-terraform" = {"deprecated": "Use `timeout_seconds` instead."}))]
+    patience: Option<u32>,
     #[schemars(extend("x-terraform" = {"computed": true}))]
     token: Option<String>,
 }

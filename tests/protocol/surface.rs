@@ -25,34 +25,39 @@ crate::tests!(
 const PROVIDER: &str = env!("CARGO_BIN_EXE_terraform-provider-sluice");
 
 /// The provider with an agent of its own.
-struct Surface {
-    client: Client,
-    provider: SluiceProvider,
-    folder: tempfile::TempDir,
+pub struct Surface {
+    pub client: Client,
+    pub provider: SluiceProvider,
+    pub folder: tempfile::TempDir,
     _plugin: Plugin,
 }
 
+/// A process of the provider, whose agent is in this folder.
+pub async fn plugin_at(folder: &Path) -> Plugin {
+    let mut command = Command::new(PROVIDER);
+    command
+        .env_remove("TF_LOG")
+        .env("TF_PLUGIN_MAGIC_COOKIE", "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2")
+        .env("PLUGIN_PROTOCOL_VERSIONS", "5,6")
+        .env("PLUGIN_CLIENT_CERT", CLIENT_PEM)
+        .env("SLUICE_DATA_DIR", folder.join("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    Plugin::start(command).await
+}
+
 impl Surface {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("slc-").tempdir_in("/tmp").unwrap();
         std::fs::write(folder.path().join("model.bin"), "weights").unwrap();
-        let mut command = Command::new(PROVIDER);
-        command
-            .env_remove("TF_LOG")
-            .env("TF_PLUGIN_MAGIC_COOKIE", "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2")
-            .env("PLUGIN_PROTOCOL_VERSIONS", "5,6")
-            .env("PLUGIN_CLIENT_CERT", CLIENT_PEM)
-            .env("SLUICE_DATA_DIR", folder.path().join("data"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let plugin = Plugin::start(command).await;
+        let plugin = plugin_at(folder.path()).await;
         let client = plugin.connect().await;
         Self { client, provider: SluiceProvider::new().unwrap(), folder, _plugin: plugin }
     }
 
-    async fn configured(self, config: &Value) -> Self {
+    pub async fn configured(self, config: &Value) -> Self {
         let config = message(self.provider.schema(), config);
         let request = wire::ConfigureProviderRequest { config: Some(config), ..Default::default() };
         let reply: wire::DiagnosticsResponse = self.client.provider("ConfigureProvider", &request).await;
@@ -60,13 +65,13 @@ impl Surface {
         self
     }
 
-    fn schema(&self, type_name: &str) -> ResourceSchema {
+    pub fn schema(&self, type_name: &str) -> ResourceSchema {
         let resources = self.provider.resources();
         let resource = resources.iter().find(|resource| resource.type_name() == type_name).unwrap();
         resource.schema().clone()
     }
 
-    async fn validate(&self, type_name: &str, config: &Value) -> usize {
+    pub async fn validate(&self, type_name: &str, config: &Value) -> usize {
         let request = wire::ValidateConfigRequest {
             type_name: type_name.into(),
             config: Some(message(&self.schema(type_name), config)),
@@ -76,7 +81,12 @@ impl Surface {
         reply.diagnostics.len()
     }
 
-    async fn plan(&self, type_name: &str, prior: &Saved, config: &Value) -> wire::PlanResourceChangeResponse {
+    pub async fn plan(
+        &self,
+        type_name: &str,
+        prior: &Saved,
+        config: &Value,
+    ) -> wire::PlanResourceChangeResponse {
         let schema = self.schema(type_name);
         let proposed = proposed(&schema.schema().block.attributes, &prior.state, config);
         let request = wire::PlanResourceChangeRequest {
@@ -102,7 +112,7 @@ impl Surface {
     }
 
     /// Plans, applies and refreshes, under Terraform's own checks; nothing for a plan that is refused.
-    async fn change(&self, type_name: &str, prior: Saved, config: &Value) -> Option<Saved> {
+    pub async fn change(&self, type_name: &str, prior: Saved, config: &Value) -> Option<Saved> {
         let schema = self.schema(type_name);
         let plan = self.plan(type_name, &prior, config).await;
         if !plan.diagnostics.is_empty() {
@@ -114,14 +124,7 @@ impl Surface {
         if !config.is_wholly_known() || !plan.requires_replace.is_empty() {
             return None;
         }
-        let request = wire::ApplyResourceChangeRequest {
-            type_name: type_name.into(),
-            prior_state: Some(message(&schema, &prior.state)),
-            planned_state: plan.planned_state,
-            config: Some(message(&schema, config)),
-            planned_private: plan.planned_private,
-            ..Default::default()
-        };
+        let request = apply_request(&schema, type_name, &prior, config, plan);
         let applied: wire::ApplyResourceChangeResponse =
             self.client.provider("ApplyResourceChange", &request).await;
         assert_eq!(applied.diagnostics, [], "{config:?}");
@@ -153,20 +156,38 @@ impl Drop for Surface {
 
 /// What Terraform stores of a resource.
 #[derive(Clone, Default)]
-struct Saved {
-    state: Value,
-    private: Vec<u8>,
+pub struct Saved {
+    pub state: Value,
+    pub private: Vec<u8>,
 }
 
-fn capabilities(deferral_allowed: bool) -> wire::ClientCapabilities {
+/// What Terraform asks for when a plan is carried out.
+pub fn apply_request(
+    schema: &ResourceSchema,
+    type_name: &str,
+    prior: &Saved,
+    config: &Value,
+    plan: wire::PlanResourceChangeResponse,
+) -> wire::ApplyResourceChangeRequest {
+    wire::ApplyResourceChangeRequest {
+        type_name: type_name.into(),
+        prior_state: Some(message(schema, &prior.state)),
+        planned_state: plan.planned_state,
+        config: Some(message(schema, config)),
+        planned_private: plan.planned_private,
+        ..Default::default()
+    }
+}
+
+pub fn capabilities(deferral_allowed: bool) -> wire::ClientCapabilities {
     wire::ClientCapabilities { deferral_allowed, write_only_attributes_allowed: true }
 }
 
-fn message(schema: &ResourceSchema, value: &Value) -> wire::DynamicValue {
+pub fn message(schema: &ResourceSchema, value: &Value) -> wire::DynamicValue {
     wire::DynamicValue { msgpack: encode(schema.root(), value), json: Vec::new() }
 }
 
-fn value(schema: &ResourceSchema, message: Option<wire::DynamicValue>) -> Value {
+pub fn value(schema: &ResourceSchema, message: Option<wire::DynamicValue>) -> Value {
     decode(schema.root(), &message.unwrap_or_default().msgpack).unwrap()
 }
 
@@ -306,7 +327,7 @@ async fn functions_are_listed_and_called() {
 }
 
 /// A version that is valid on the local cloud.
-fn version(folder: &Path) -> Value {
+pub fn version(folder: &Path) -> Value {
     let provider = SluiceProvider::new().unwrap();
     let resources = provider.resources();
     let schema = resources.iter().find(|r| r.type_name() == "sluice_endpoint_version").unwrap().schema();
@@ -398,6 +419,7 @@ fn endpoint_choices() -> Choices {
                 Value::Null,
                 Value::object([
                     ("create", Value::from("9s")),
+                    ("read", Value::Null),
                     ("update", Value::Null),
                     ("delete", Value::Null),
                 ]),

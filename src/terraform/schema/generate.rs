@@ -19,7 +19,8 @@ impl ResourceSchema {
     /// Properties in `required` are required; those with a `default` are optional and computed with that default;
     /// the others are optional. Doc comments become descriptions in Markdown. More is said by the extension
     /// keyword `x-terraform`, an object with any of `computed` (`true`, or `"optional"`), `requires_replace`,
-    /// `sensitive`, `write_only` and `stable`:
+    /// `sensitive`, `write_only`, `stable`, and `deprecated` (the text that says what to use instead; also of the type
+    /// as a whole):
     ///
     /// ```ignore
     /// #[schemars(extend("x-terraform" = { "computed": true, "stable": true }))]
@@ -47,9 +48,13 @@ impl ResourceSchema {
             attributes,
             blocks: HashMap::new(),
             description: description(json),
-            deprecated: flag(json, "deprecated"),
+            deprecated: false,
         };
-        Self::new(Schema { version, block }, generator.rules)
+        let made = Self::new(Schema { version, block }, generator.rules)?;
+        Ok(match json.get(EXTENSION).and_then(instead) {
+            Some(text) => made.deprecated(text),
+            None => made,
+        })
     }
 }
 
@@ -118,6 +123,7 @@ impl Generator {
                 stable: flag(&extension, "stable"),
                 default: default.map_err(|error| SchemaError::new(at, format!("default: {error}")))?,
                 constraints: constraints(&json),
+                deprecation: instead(&extension),
             },
         );
         Ok(Attribute {
@@ -125,7 +131,7 @@ impl Generator {
             description: description(if property.get("description").is_some() { property } else { &json }),
             constraint,
             sensitive: flag(&extension, "sensitive"),
-            deprecated: flag(property, "deprecated"),
+            deprecated: instead(&extension).is_some(),
         })
     }
 
@@ -255,6 +261,11 @@ fn description(json: &Json) -> Description {
     let text = json.get("description").and_then(Json::as_str).unwrap_or_default();
     let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
     Description::markdown(paragraphs.collect::<Vec<_>>().join("\n\n"))
+}
+
+/// What to use instead of something deprecated.
+fn instead(extension: &Json) -> Option<String> {
+    extension.get("deprecated").and_then(Json::as_str).map(str::to_owned)
 }
 
 fn flag(json: &Json, name: &str) -> bool {

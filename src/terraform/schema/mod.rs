@@ -27,6 +27,7 @@ const RESERVED: [&str; 7] =
 pub struct ResourceSchema {
     schema: Schema,
     rules: BTreeMap<String, Rule>,
+    deprecation: Option<String>,
 }
 
 /// What `tf_provider`'s schema cannot say of an attribute.
@@ -42,6 +43,8 @@ pub struct Rule {
     pub default: Option<Value>,
     /// Limits on the value.
     pub constraints: Constraints,
+    /// What to use instead, if the attribute is deprecated.
+    pub deprecation: Option<String>,
 }
 
 /// Why something cannot be a schema. Always a mistake in the program.
@@ -70,7 +73,7 @@ impl ResourceSchema {
         if let Some(name) = schema.block.blocks.keys().min() {
             return Err(SchemaError::new(name, "is a block: use a nested attribute"));
         }
-        let made = Self { schema, rules };
+        let made = Self { schema, rules, deprecation: None };
         check_fields(&made, made.root(), "")?;
         match made.rules.keys().find(|at| !made.has_attribute(at)) {
             Some(at) => Err(SchemaError::new(at, "has a rule and does not exist")),
@@ -81,7 +84,27 @@ impl ResourceSchema {
     /// A schema without attributes: for a provider that needs no configuration.
     pub fn empty() -> Self {
         let block = Block { version: 0, description: Description::plain(""), ..Block::default() };
-        Self { schema: Schema { version: 0, block }, rules: BTreeMap::new() }
+        Self { schema: Schema { version: 0, block }, rules: BTreeMap::new(), deprecation: None }
+    }
+
+    /// The same schema, deprecated as a whole. The text says what to use instead.
+    #[must_use]
+    pub fn deprecated(mut self, instead: impl Into<String>) -> Self {
+        self.schema.block.deprecated = true;
+        self.deprecation = Some(instead.into());
+        self
+    }
+
+    /// What to use instead, if this is deprecated as a whole.
+    pub fn deprecation(&self) -> Option<&str> {
+        self.deprecation.as_deref()
+    }
+
+    /// The same schema with another description.
+    #[must_use]
+    pub fn described(mut self, description: &str) -> Self {
+        self.schema.block.description = Description::markdown(description.to_owned());
+        self
     }
 
     /// The version of stored states. From 0; raised when the stored shape changes.
@@ -166,6 +189,10 @@ fn check_fields(schema: &ResourceSchema, node: Node<'_>, at: &str) -> Result<(),
 fn check_attribute(schema: &ResourceSchema, attribute: &Attribute, at: &str) -> Result<(), SchemaError> {
     use AttributeConstraint::{Computed, OptionalComputed};
     check_type(&attribute.attr_type, at)?;
+    let instead = schema.rule(at).and_then(|rule| rule.deprecation.as_deref());
+    if attribute.deprecated != instead.is_some_and(|text| !text.is_empty()) {
+        return Err(SchemaError::new(at, "is deprecated and does not say what to use instead"));
+    }
     if let Some(rule) = schema.rule(at) {
         if rule.write_only && matches!(attribute.constraint, Computed | OptionalComputed) {
             return Err(SchemaError::new(at, "is write-only and computed"));

@@ -19,6 +19,7 @@ impl ResourceSchema {
                 description: block.description.content.clone(),
                 description_kind: kind(&block.description),
                 deprecated: block.deprecated,
+                deprecation_message: self.deprecation().unwrap_or_default().to_owned(),
             }),
         }
     }
@@ -42,6 +43,7 @@ impl ResourceSchema {
             AttributeType::AttributeMap(fields) => Some((wire::Nesting::Map, fields)),
             _ => None,
         };
+        let rule = self.rule(at);
         let plain = nested.is_none().then(|| type_to_json(&attribute.attr_type).to_string().into_bytes());
         wire::Attribute {
             name: name.into(),
@@ -57,7 +59,8 @@ impl ResourceSchema {
                 attributes: self.attributes_to_wire(fields, at),
                 nesting: nesting.into(),
             }),
-            write_only: self.rule(at).is_some_and(|rule: &Rule| rule.write_only),
+            write_only: rule.is_some_and(|rule: &Rule| rule.write_only),
+            deprecation_message: rule.and_then(|rule| rule.deprecation.clone()).unwrap_or_default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Diagnostic, ServerCapabilities};
+use super::{ActionSchema, Diagnostic, ServerCapabilities};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
 #[repr(i32)]
@@ -42,6 +42,9 @@ pub struct Block {
     pub description_kind: i32,
     #[prost(bool, tag = "6")]
     pub deprecated: bool,
+    /// Empty unless `deprecated`.
+    #[prost(string, tag = "7")]
+    pub deprecation_message: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -69,6 +72,9 @@ pub struct Attribute {
     pub nested_type: Option<Object>,
     #[prost(bool, tag = "11")]
     pub write_only: bool,
+    /// Empty unless `deprecated`.
+    #[prost(string, tag = "12")]
+    pub deprecation_message: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -137,6 +143,10 @@ pub struct GetProviderSchemaResponse {
     pub functions: BTreeMap<String, Function>,
     #[prost(btree_map = "string, message", tag = "8")]
     pub ephemeral_resource_schemas: BTreeMap<String, Schema>,
+    #[prost(btree_map = "string, message", tag = "9")]
+    pub list_resource_schemas: BTreeMap<String, Schema>,
+    #[prost(btree_map = "string, message", tag = "11")]
+    pub action_schemas: BTreeMap<String, ActionSchema>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -147,7 +157,7 @@ pub struct GetFunctionsResponse {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// The name of a resource type, a data source or a function.
+/// The name of something that the provider has.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Named {
     #[prost(string, tag = "1")]
@@ -168,6 +178,10 @@ pub struct GetMetadataResponse {
     pub functions: Vec<Named>,
     #[prost(message, repeated, tag = "6")]
     pub ephemeral_resources: Vec<Named>,
+    #[prost(message, repeated, tag = "7")]
+    pub list_resources: Vec<Named>,
+    #[prost(message, repeated, tag = "9")]
+    pub actions: Vec<Named>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

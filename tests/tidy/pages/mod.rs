@@ -9,7 +9,23 @@ use std::path::{Path, PathBuf};
 
 use sluice::terraform::Provider as _;
 use sluice::terraform::provider::SluiceProvider;
-use sluice::terraform::schema::ResourceSchema;
+use sluice::terraform::schema::{AttributeConstraint, ResourceSchema};
+
+/// Things that a page can be about.
+struct Kind {
+    /// Below `docs` and `examples`.
+    folder: &'static str,
+    word: &'static str,
+    example: &'static str,
+}
+
+const RESOURCE: Kind = Kind { folder: "resources", word: "Resource", example: "resource.tf" };
+const DATA_SOURCE: Kind = Kind { folder: "data-sources", word: "Data Source", example: "data-source.tf" };
+const EPHEMERAL_RESOURCE: Kind =
+    Kind { folder: "ephemeral-resources", word: "Ephemeral Resource", example: "ephemeral-resource.tf" };
+const LIST_RESOURCE: Kind =
+    Kind { folder: "list-resources", word: "List Resource", example: "list-resource.tfquery.hcl" };
+const ACTION: Kind = Kind { folder: "actions", word: "Action", example: "action.tf" };
 
 /// A page and its generated parts.
 struct Page {
@@ -54,7 +70,9 @@ fn pages_say_what_the_schema_and_the_examples_say() {
 fn every_page_belongs_to_something_that_the_provider_has() {
     let known: BTreeSet<String> = pages().into_iter().map(|page| page.path).collect();
     let mut strangers = Vec::new();
-    for folder in ["resources", "data-sources", "functions", "ephemeral-resources"] {
+    for folder in
+        ["resources", "data-sources", "functions", "ephemeral-resources", "list-resources", "actions"]
+    {
         let Ok(entries) = std::fs::read_dir(root().join("docs").join(folder)) else { continue };
         for entry in entries {
             let path = format!("{folder}/{}", entry.unwrap().file_name().to_string_lossy());
@@ -64,6 +82,44 @@ fn every_page_belongs_to_something_that_the_provider_has() {
         }
     }
     super::report(&strangers);
+}
+
+/// What the real Terraform of the tests is too old to check.
+#[test]
+fn examples_of_lists_and_actions_set_what_the_schema_has() {
+    let provider = SluiceProvider::new().unwrap();
+    let mut examples = Vec::new();
+    for list in provider.list_resources() {
+        examples.push(("list", &LIST_RESOURCE, list.type_name(), list.schema().clone()));
+    }
+    for action in provider.actions() {
+        examples.push(("action", &ACTION, action.type_name(), action.schema().clone()));
+    }
+    let mut broken = Vec::new();
+    for (block, kind, name, schema) in examples {
+        let file = root().join("examples").join(kind.folder).join(name).join(kind.example);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let place = file.display();
+        if !text.contains(&format!("\n{block} \"{name}\" ")) {
+            broken.push(format!("{place} has no {block} of `{name}`"));
+        }
+        let inside = text.split_once("config {").and_then(|(_, rest)| rest.split_once('}'));
+        let lines = inside.map_or("", |(inside, _)| inside).lines();
+        let set: Vec<&str> = lines.filter_map(|line| Some(line.split_once('=')?.0.trim())).collect();
+        let attributes = &schema.schema().block.attributes;
+        broken.extend(
+            set.iter()
+                .filter(|set| !attributes.contains_key(**set))
+                .map(|set| format!("{place} sets `{set}`, which is no attribute")),
+        );
+        let needed = attributes.iter().filter(|(_, it)| it.constraint == AttributeConstraint::Required);
+        broken.extend(
+            needed
+                .filter(|(name, _)| !set.contains(&name.as_str()))
+                .map(|(name, _)| format!("{place} does not set `{name}`")),
+        );
+    }
+    super::report(&broken);
 }
 
 #[test]
@@ -93,32 +149,19 @@ fn pages() -> Vec<Page> {
     index.blocks.push(("Example Usage", "terraform", "provider/provider.tf".into()));
     let mut pages = vec![index];
     for resource in provider.resources() {
-        pages.push(Page::of_kind(
-            resource.type_name(),
-            resource.schema(),
-            "resources",
-            "Resource",
-            "resource.tf",
-        ));
+        pages.push(Page::of_kind(resource.type_name(), resource.schema(), &RESOURCE));
     }
     for source in provider.data_sources() {
-        pages.push(Page::of_kind(
-            source.type_name(),
-            source.schema(),
-            "data-sources",
-            "Data Source",
-            "data-source.tf",
-        ));
+        pages.push(Page::of_kind(source.type_name(), source.schema(), &DATA_SOURCE));
     }
     for ephemeral in provider.ephemeral_resources() {
-        let (folder, word) = ("ephemeral-resources", "Ephemeral Resource");
-        pages.push(Page::of_kind(
-            ephemeral.type_name(),
-            ephemeral.schema(),
-            folder,
-            word,
-            "ephemeral-resource.tf",
-        ));
+        pages.push(Page::of_kind(ephemeral.type_name(), ephemeral.schema(), &EPHEMERAL_RESOURCE));
+    }
+    for list in provider.list_resources() {
+        pages.push(Page::of_kind(list.type_name(), list.schema(), &LIST_RESOURCE));
+    }
+    for action in provider.actions() {
+        pages.push(Page::of_kind(action.type_name(), action.schema(), &ACTION));
     }
     pages.extend(provider.functions().iter().map(|function| functions::page(function.as_ref())));
     pages
@@ -138,14 +181,15 @@ impl Page {
         }
     }
 
-    /// The page of a resource, a data source or an ephemeral resource, with the examples that it needs.
-    fn of_kind(name: &str, schema: &ResourceSchema, folder: &str, word: &str, example: &str) -> Self {
+    /// The page of something that has a schema, with the examples that it needs.
+    fn of_kind(name: &str, schema: &ResourceSchema, kind: &Kind) -> Self {
+        let Kind { folder, word, example } = kind;
         let short = name.trim_start_matches("sluice_");
         let mut page = Self::of(format!("{folder}/{short}.md"), &format!("{name} ({word})"), schema);
         page.title = format!("{name} {word} - Sluice");
         let examples = PathBuf::from(folder).join(name);
         page.blocks.push(("Example Usage", "terraform", examples.join(example)));
-        if word == "Resource" {
+        if *word == RESOURCE.word {
             page.blocks.push(("Import", "terraform", examples.join("import-by-string-id.tf")));
             page.blocks.push(("Import", "shell", examples.join("import.sh")));
         }

@@ -8,6 +8,9 @@ use sluice::terraform::value::Value;
 
 pub fn section(schema: &ResourceSchema) -> String {
     let attributes = &schema.schema().block.attributes;
+    if attributes.is_empty() {
+        return "\nThere is nothing to set.\n".to_owned();
+    }
     let mut text = String::new();
     groups(&mut text, schema, &sorted(attributes), "", "### ");
     nested(&mut text, schema, &sorted(attributes), "");
@@ -52,8 +55,15 @@ fn nested(text: &mut String, schema: &ResourceSchema, attributes: &Attributes<'_
 fn line(schema: &ResourceSchema, name: &str, attribute: &Attribute, path: &str) -> String {
     let rule = schema.rule(path);
     let sensitive = if attribute.sensitive { ", Sensitive" } else { "" };
-    let mut line =
-        format!("- `{name}` ({}{sensitive}) {}", kind(&attribute.attr_type), attribute.description.content);
+    let deprecated = if attribute.deprecated { ", Deprecated" } else { "" };
+    let mut line = format!(
+        "- `{name}` ({}{sensitive}{deprecated}) {}",
+        kind(&attribute.attr_type),
+        attribute.description.content
+    );
+    if let Some(instead) = rule.and_then(|rule| rule.deprecation.as_ref()) {
+        let _ = write!(line, " {instead}");
+    }
     if let Some(default) = rule.and_then(|rule| rule.default.as_ref()).and_then(scalar) {
         let _ = write!(line, " Default: `{default}`.");
     }

@@ -69,3 +69,23 @@ fn settings_for_which_the_service_makes_no_version_succeed() {
     assert_eq!((stage.emulator.versions().len(), &stage.chat()["version"]), (1, &json!(1)));
     stage.workspace.plans_nothing();
 }
+
+#[test]
+fn a_refresh_ends_by_its_time_and_leaves_the_state_as_it_was() {
+    let (stage, config) = Stage::serving();
+    let limited =
+        |limit: &str| Config { endpoint: format!("timeouts = {{ read = \"{limit}\" }}"), ..config.clone() };
+    stage.write(&limited("0s"));
+    stage.workspace.terraform(&["validate"]).failed_with(&["timeouts.read must be longer than zero"]);
+    stage.write(&limited("1s"));
+    stage.workspace.apply();
+    let before = stage.chat();
+    stage.emulator.spoil(Operation::Status, FaultKind::Withhold);
+    stage.workspace.terraform(&["apply", "-refresh-only", "-auto-approve"]).failed_with(&[
+        "Endpoint `chat` was not seen in time",
+        "after 1s, the limit in timeouts.read",
+        "timeouts = { read = \"1s\" }",
+    ]);
+    assert_eq!(stage.chat(), before);
+    stage.workspace.plans_nothing();
+}

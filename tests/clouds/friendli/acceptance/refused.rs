@@ -1,5 +1,6 @@
 //! What Friendli cannot express is refused when it is planned, at the attribute that asks for it.
 
+use super::super::emulator::Operation;
 use super::{Config, Stage};
 
 #[test]
@@ -17,6 +18,34 @@ fn a_policy_that_the_platform_cannot_keep_is_refused_at_its_attributes() {
     let output = output.failed_with(&["Friendli has no such thing", "Friendli cannot split the traffic"]);
     assert_eq!(output.errors(), 4, "{}", output.stderr);
     assert!(stage.emulator.ids().is_empty());
+}
+
+#[test]
+fn a_change_of_the_policy_alone_is_checked_when_it_is_planned() {
+    let (stage, mut config) = Stage::serving();
+    let before = stage.chat();
+    let fits = config.policy.clone();
+    config.policy = format!("{fits}\n    max_surge = 1\n    canary = {{ weight = \"10%\" }}");
+    stage.write(&config);
+    let output = stage.workspace.terraform(&["plan"]);
+    for attribute in ["max_surge", "canary"] {
+        assert!(output.stderr.contains(&format!("policy.{attribute}: ")), "{}", output.stderr);
+    }
+    let output = output.failed_with(&["Friendli has no such thing", "Friendli cannot split the traffic"]);
+    assert_eq!(output.errors(), 2, "{}", output.stderr);
+    stage.apply().failed_with(&["Friendli cannot split the traffic"]);
+    assert_eq!(stage.chat(), before);
+
+    config.policy = fits.replace("\"20s\"", "\"25s\"");
+    config.endpoint = "local = { token_required = true }".into();
+    stage.write(&config);
+    stage.workspace.terraform(&["plan"]).failed_with(&["local"]);
+    config.endpoint.clear();
+    stage.write(&config);
+    stage.workspace.apply();
+    assert_eq!(stage.chat()["policy"]["progress_deadline"], "25s");
+    assert!(stage.emulator.requests(Operation::Update).is_empty(), "a policy alone rolls nothing");
+    stage.workspace.plans_nothing();
 }
 
 #[test]
