@@ -374,6 +374,13 @@ def artifacts():
             wandb_artifact_version_name="a/b/c:v1", accelerator={"type": "NVIDIA H100", "count": 3}
         ),
     )
+    tell(habits={"listed_after": 1_000})
+    assert endpoints.list(project_id=PROJECT).data == {}, "lists may be late"
+    tell(forget_keys=None)
+    doubled = endpoints.wandb_artifact_create(
+        wandb_artifact_version_name="org/registry/chat:v2", name="chat", project_id=PROJECT, idempotency_key="key"
+    )
+    assert doubled.endpoint_id != made.endpoint_id, "a key that is forgotten makes another endpoint"
 
 
 def console():
@@ -390,6 +397,9 @@ def console():
     assert [version["comment"] for version in versions] == [None, "by hand", "Rollback to v0"]
     shown = endpoints.get_version_history(endpoint_id=new).data
     assert shown["0"] == shown["2"], "the history names neither model nor comment"
+    tell(habits={"names_authors": True})
+    shown = endpoints.get_version_history(endpoint_id=new).data
+    assert [shown[number].creator_id for number in "012"] == ["usr-alice", "usr-console", "usr-console"]
 
 
 def completions():

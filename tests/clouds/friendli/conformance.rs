@@ -76,7 +76,7 @@ fn the_sdk_meets_throttling_outages_and_expired_keys() {
 #[test]
 fn the_sdk_gives_artifacts_to_endpoints_by_key() {
     let emulator = tell("artifacts");
-    assert_eq!(emulator.requests(Operation::Webhook).len(), 5);
+    assert_eq!(emulator.requests(Operation::Webhook).len(), 6);
 }
 
 #[test]
