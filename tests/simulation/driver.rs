@@ -131,11 +131,11 @@ impl Stage {
             .second
             .map(|(later, second)| (later, self.prepare(Apply { machine, ..second }, Ending::Free)));
         tokio::join!(
-            self.attend(first, act.ending),
+            Box::pin(self.attend(first, act.ending)),
             async {
                 let Some((later, second)) = second else { return };
                 sleep(Duration::from_millis(later)).await;
-                self.attend(second, Ending::Free).await;
+                Box::pin(self.attend(second, Ending::Free)).await;
             },
             async {
                 for (later, command) in &act.commands {
@@ -158,7 +158,7 @@ impl Stage {
 
     pub async fn run(&mut self, apply: Apply, ending: Ending) -> Outcome {
         let prepared = self.prepare(apply, ending);
-        self.attend(prepared, ending).await
+        Box::pin(self.attend(prepared, ending)).await
     }
 
     pub fn prepare(&mut self, apply: Apply, ending: Ending) -> (Engine, Target, Arc<Control>) {
@@ -237,7 +237,7 @@ impl Stage {
         let mutated = world.mutations > before;
         referee::judge_end(&mut world, &result, mutated);
         if !self.crowded {
-            referee::judge_next_plan(&mut world, &result, planned, planned_next);
+            referee::judge_next_plan(&mut world, &result, &planned, &planned_next);
         }
         Some(result)
     }

@@ -168,8 +168,8 @@ pub fn judge_end(world: &mut World, result: &Result<Report, EngineError>, mutate
 pub fn judge_next_plan(
     world: &mut World,
     result: &Result<Report, EngineError>,
-    before: Planned,
-    after: Planned,
+    before: &Planned,
+    after: &Planned,
 ) {
     let Ok(Report { record, .. }) = result else { return };
     let began_here = before.live.is_some() && before.live == record.from.map(|side| side.version);
