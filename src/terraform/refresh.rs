@@ -21,6 +21,8 @@ const SINGLE_MAX: u32 = 8;
 const FRESH_TIMES: u32 = 20;
 const FRESH_LEAST: Duration = Duration::from_secs(1);
 const FRESH_MOST: Duration = Duration::from_secs(10);
+/// Longest look for a version.
+const AHEAD_MAX: Duration = Duration::from_secs(5);
 
 /// The looks of this process, by cloud.
 #[derive(Debug, Default)]
@@ -50,8 +52,9 @@ impl Refresh {
         if !engine.cloud.tells_drift() {
             return;
         }
-        // Who cannot look says so when the endpoint itself is read.
-        let Ok(observed) = self.look(engine, endpoint, diagnostics).await else { return };
+        // A cloud that cannot be looked at, or not soon, is told of when the endpoint itself is read.
+        let look = tokio::time::timeout(AHEAD_MAX, self.look(engine, endpoint, diagnostics));
+        let Ok(Ok(observed)) = look.await else { return };
         let mut looks = self.looks.lock().await;
         let looks_here = looks.entry(engine.cloud.name()).or_default();
         looks_here.ahead.insert(endpoint.clone(), (Instant::now(), observed));
