@@ -1,6 +1,8 @@
 //! Ports for replicas: free ones on the loopback address.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 
 /// Candidates lie below the range from which systems take the local end of outgoing connections, so that no
@@ -31,22 +33,33 @@ pub fn is_free(port: u16) -> bool {
 /// not tell, the answer is no.
 pub fn is_foreign(port: u16) -> bool {
     let own = rustix::process::geteuid().as_raw();
-    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
-    tables.iter().flatten().any(|table| holds_foreign(table, port, own))
+    let told = |table| listened_by_others(BufReader::new(File::open(table).ok()?), port, own);
+    // Whoever listens in IPv4 gets what is sent to 127.0.0.1. The second table is read only where nobody does: finding
+    // its end takes the system a walk through all connections that there are.
+    told("/proc/net/tcp").or_else(|| told("/proc/net/tcp6")).unwrap_or(false)
 }
 
-/// Reads lines such as `0: 0100007F:4E20 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 …`.
-fn holds_foreign(table: &str, port: u16, own: u32) -> bool {
+/// Whether others listen on the port; nothing if nobody does. Reads lines such as
+/// `0: 0100007F:4E20 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 …`.
+///
+/// Listeners come first. What follows them can be tens of thousands of connections, also ended ones, and is not read.
+fn listened_by_others(table: impl BufRead, port: u16, own: u32) -> Option<bool> {
     const LISTENS: &str = "0A";
     let place = format!(":{port:04X}");
-    table.lines().any(|line| {
+    let mut found = None;
+    // A head, and then a line for each.
+    for line in table.lines().map_while(Result::ok).skip(1) {
         let fields: Vec<&str> = line.split_ascii_whitespace().take(8).collect();
-        let [_, local, _, state, _, _, _, user] = fields.as_slice() else { return false };
-        *state == LISTENS
-            && local.strip_suffix(&place).is_some_and(|address| LOOPBACK_OR_ANY.contains(&address))
-            && user.parse() != Ok(own)
-            && user.parse() != Ok(0)
-    })
+        let [_, local, _, state, _, _, _, user] = fields.as_slice() else { break };
+        if *state != LISTENS {
+            break;
+        }
+        if local.strip_suffix(&place).is_some_and(|address| LOOPBACK_OR_ANY.contains(&address)) {
+            let is_foreign = user.parse() != Ok(own) && user.parse() != Ok(0);
+            found = Some(found.unwrap_or(false) || is_foreign);
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -61,18 +74,18 @@ mod tests {
             )
         };
         let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n";
-        for (local, state, user, is_foreign) in [
-            ("0100007F:4E20", "0A", 1001, true),
-            ("00000000:4E20", "0A", 1001, true),
-            ("00000000000000000000000000000000:4E20", "0A", 1001, true),
-            ("0100007F:4E20", "0A", 1000, false),
-            ("0100007F:4E20", "0A", 0, false),
-            ("0100007F:4E20", "01", 1001, false),
-            ("0100007F:4E21", "0A", 1001, false),
-            ("0A00000A:4E20", "0A", 1001, false),
+        for (local, state, user, by_others) in [
+            ("0100007F:4E20", "0A", 1001, Some(true)),
+            ("00000000:4E20", "0A", 1001, Some(true)),
+            ("00000000000000000000000000000000:4E20", "0A", 1001, Some(true)),
+            ("0100007F:4E20", "0A", 1000, Some(false)),
+            ("0100007F:4E20", "0A", 0, Some(false)),
+            ("0100007F:4E20", "01", 1001, None),
+            ("0100007F:4E21", "0A", 1001, None),
+            ("0A00000A:4E20", "0A", 1001, None),
         ] {
-            let table = head.to_owned() + &line(local, state, user);
-            assert_eq!(holds_foreign(&table, 20_000, 1000), is_foreign, "{table}");
+            let table = head.to_owned() + &line("0100007F:0016", "0A", 0) + &line(local, state, user);
+            assert_eq!(listened_by_others(table.as_bytes(), 20_000, 1000), by_others, "{table}");
         }
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         assert!(!is_foreign(listener.local_addr().unwrap().port()));
